@@ -1,0 +1,53 @@
+// A process that is watched through a pidfd, whether this daemon started it or found it running. A
+// value that refers to the process and owns nothing of it: destroying one leaves the process alone.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <sys/types.h>
+#include <wso/base/task.hpp>
+#include <wso/base/unique_fd.hpp>
+
+namespace wso::proc {
+
+// A pid together with what tells it from a later process with the same number.
+struct ProcessIdentity {
+  pid_t pid = 0;
+  std::uint64_t start_time = 0;  // clock ticks since boot: field 22 of /proc/PID/stat, see proc(5)
+  bool operator==(const ProcessIdentity&) const = default;
+};
+
+class Process {
+ public:
+  Process() = default;
+  Process(ProcessIdentity identity, UniqueFd pidfd);
+
+  // The running process with this identity; nullopt if it is gone, even if its number is in use
+  // again.
+  static std::optional<Process> find(const ProcessIdentity& identity);
+
+  // The first running process that has this argument in its command line.
+  static std::optional<Process> find_by_argument(const std::string& argument);
+
+  [[nodiscard]] const ProcessIdentity& identity() const { return identity_; }
+
+  // Whether the argument stands in the process's command line.
+  [[nodiscard]] bool has_argument(const std::string& argument) const;
+
+  // False if it is gone already.
+  bool send_signal(int signal_number) const;
+
+  // Waits until it has exited, and reaps it if it is a child. "exited with status 1", "was killed by
+  // signal 9"; "exited" of a process that is no child.
+  [[nodiscard]] Task<std::string> exited() const;
+
+ private:
+  ProcessIdentity identity_;
+  std::shared_ptr<const UniqueFd> pidfd_;
+};
+
+}  // namespace wso::proc

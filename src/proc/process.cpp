@@ -1,0 +1,77 @@
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <wso/proc/process.hpp>
+
+#include "stat.hpp"
+
+namespace wso::proc {
+
+Process::Process(ProcessIdentity identity, UniqueFd pidfd)
+    : identity_(identity), pidfd_(std::make_shared<const UniqueFd>(std::move(pidfd))) {}
+
+std::optional<Process> Process::find(const ProcessIdentity& identity) {
+  // The pidfd first: what is read of /proc after it is opened is read of the process that it holds,
+  // or shows that this one has gone.
+  UniqueFd pidfd = open_pidfd(identity.pid);
+  const auto stat = read_stat(identity.pid);
+  if (!pidfd || !stat || !stat->alive || stat->start_time != identity.start_time)
+    return std::nullopt;
+  return Process(identity, std::move(pidfd));
+}
+
+std::optional<Process> Process::find_by_argument(const std::string& argument) {
+  std::error_code ec;
+  for (std::filesystem::directory_iterator entry("/proc", ec), end; !ec && entry != end;
+       entry.increment(ec)) {
+    const std::string directory = entry->path().filename();
+    pid_t pid = 0;
+    const char* const last = directory.data() + directory.size();
+    if (std::from_chars(directory.data(), last, pid).ptr != last) continue;
+    const auto stat = read_stat(pid);
+    if (!stat) continue;
+    auto process = find({pid, stat->start_time});
+    if (process && process->has_argument(argument)) return process;
+  }
+  return std::nullopt;
+}
+
+bool Process::has_argument(const std::string& argument) const {
+  std::ifstream file(fmt::format("/proc/{}/cmdline", identity_.pid), std::ios::binary);
+  std::string word;
+  while (std::getline(file, word, '\0'))
+    if (word == argument) return true;
+  return false;
+}
+
+bool Process::send_signal(int signal_number) const {
+  if (::syscall(SYS_pidfd_send_signal, pidfd_->get(), signal_number, nullptr, 0) == 0) return true;
+  if (errno == ESRCH) return false;
+  throw_errno(fmt::format("send signal {} to process {}", signal_number, identity_.pid));
+}
+
+Task<std::string> Process::exited() const {
+  UniqueFd copy(::fcntl(pidfd_->get(), F_DUPFD_CLOEXEC, 0));
+  if (!copy) throw_errno("duplicate a pidfd");
+  asio::posix::stream_descriptor watched(co_await asio::this_coro::executor, copy.release());
+  // A pidfd becomes readable when its process has exited: pidfd_open(2).
+  co_await watched.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable);
+  siginfo_t info{};
+  const int waited =
+      ::waitid(P_PIDFD, static_cast<id_t>(watched.native_handle()), &info, WEXITED | WNOHANG);
+  // Not a child, or one that whoever traces it has not let go of.
+  if (waited != 0 || info.si_pid == 0) co_return "exited";
+  if (info.si_code == CLD_EXITED) co_return fmt::format("exited with status {}", info.si_status);
+  co_return fmt::format("was killed by signal {} ({})", info.si_status,
+                        ::strsignal(info.si_status));
+}
+
+}  // namespace wso::proc
