@@ -1,0 +1,44 @@
+// One JSON document per domain in a directory, each replaced so that a crash at any instant leaves
+// the old one or the new one. What the documents say is the business of wso::domain.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <wso/base/json.hpp>
+
+namespace wso::store {
+
+struct StoredRecord {
+  std::string name;
+  Json contents;
+};
+
+struct DamagedRecord {
+  std::filesystem::path path;
+  std::string problem;
+};
+
+struct LoadedRecords {
+  std::vector<StoredRecord> records;    // in order of name
+  std::vector<DamagedRecord> damaged;  // not JSON, or not readable; left as they are
+};
+
+class RecordStore {
+ public:
+  // Makes the directory (0700) if need be.
+  explicit RecordStore(std::filesystem::path directory);
+
+  // `name` must be a valid domain name: it becomes a file name.
+  void write(const std::string& name, const Json& contents) const;
+  bool erase(const std::string& name) const;
+  [[nodiscard]] LoadedRecords load() const;
+
+ private:
+  [[nodiscard]] std::filesystem::path path_of(const std::string& name) const;
+
+  std::filesystem::path directory_;
+};
+
+}  // namespace wso::store
