@@ -1,0 +1,36 @@
+// What is remembered of a domain, in memory and on disk.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <wso/base/file.hpp>
+#include <wso/base/json.hpp>
+#include <wso/domain.hpp>
+#include <wso/domain/plan.hpp>
+#include <wso/proc/process.hpp>
+
+namespace wso::domain {
+
+struct DomainRecord {
+  DomainPlan plan;
+  RunState state = RunState::launching;
+  std::string reason;
+  // Which files are the domain's: only these are ever opened again or removed.
+  FileIdentity disk;
+  FileIdentity script;
+  bool keep_disk = false;  // of a destruction under way
+  proc::ProcessIdentity qemu;  // pid 0: none, or not known yet
+  std::int64_t started_at = 0;
+
+  bool operator==(const DomainRecord&) const = default;
+};
+
+DomainState state_of(const DomainRecord& record);
+
+// The form on disk. It carries a version; another version is Errc::protocol.
+Json to_json(const DomainRecord& record);
+DomainRecord parse_record(const Json& json);
+
+}  // namespace wso::domain

@@ -1,0 +1,100 @@
+// The server of domains: what wsod is made of, and what a program embeds that launches domains
+// itself.
+//
+//   wso::Server server(co_await boost::asio::this_coro::executor, {.workdir = "/var/lib/my-vms"});
+//   co_await server.start();
+//   wso::DomainSpec spec;
+//   spec.domain_name = "web";
+//   spec.iso_path = "/srv/alpine.iso";
+//   wso::DomainState state = co_await server.launch_domain(spec);
+//
+// It lives on one executor whose thread owns all state; none of it is thread-safe. It works in the
+// network namespace of the thread that constructs it, and needs root.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <sys/types.h>
+#include <wso/domain.hpp>
+
+namespace wso {
+
+struct ServerOptions {
+  std::filesystem::path workdir = "/var/lib/wso";  // records and logs
+  std::filesystem::path runtime_dir = "/run/wso";  // the sockets of running domains
+  std::filesystem::path disk_dir = "/tmp";         // disks and network scripts
+  std::string subnet = "192.168.100.0/24";
+  std::string gateway = "192.168.100.1";
+  std::vector<std::string> dns_servers = {"8.8.8.8", "8.8.4.4"};
+  std::string guest_to_host = "allow";  // "deny": of the host, guests see ICMP, DHCP and DNS only
+  std::string accel = "auto";           // "auto", "kvm" or "tcg"
+  std::string qemu = "/usr/bin/qemu-system-x86_64";
+  // A domain's QEMU runs as the user and group first_uid + the number of its address in the subnet.
+  // The default lies where systemd.io/UIDS-GIDS has nothing.
+  uid_t first_uid = 1'900'000'000;
+  // How long a QEMU may take from its start to its first answer.
+  std::chrono::milliseconds qemu_start_limit = std::chrono::seconds(30);
+};
+
+enum class ProbeKind { ping, ssh };
+
+class Server {
+ public:
+  Server(boost::asio::any_io_executor executor, ServerOptions options);
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  // Domains go on running. Call stop() before, if anything was started.
+  ~Server();
+
+  // Loads the firewall and takes over what an earlier server left: running domains are managed
+  // again, half-made and half-destroyed ones are removed.
+  boost::asio::awaitable<void> start();
+
+  // The last call, when no other is under way any more. Domains go on running; if there are none,
+  // the firewall table is removed too.
+  boost::asio::awaitable<void> stop();
+
+  // Everything or nothing: after an exception, or when cancelled, nothing of the domain is left.
+  boost::asio::awaitable<DomainState> launch_domain(DomainSpec spec);
+
+  // Stops the guest and removes all of it. Returns its last state.
+  boost::asio::awaitable<DomainState> destroy_domain(std::string domain_name,
+                                                     bool keep_disk = false);
+
+  // What is known without asking anyone, in order of name.
+  [[nodiscard]] std::vector<DomainState> domains() const;
+  [[nodiscard]] DomainState domain(std::string_view domain_name) const;
+
+  // The same with what QEMU and the kernel say now. No names: all domains.
+  boost::asio::awaitable<std::vector<DomainStatus>> status(std::vector<std::string> names);
+
+  // Pings the domains and looks for an SSH server. No names: all running domains.
+  boost::asio::awaitable<std::vector<DomainCheck>> check(std::vector<std::string> names);
+
+  // Waits until the probe succeeds. Returns how long that took.
+  boost::asio::awaitable<std::chrono::milliseconds> wait_for(std::string domain_name,
+                                                             ProbeKind kind,
+                                                             std::chrono::milliseconds limit);
+
+  // The script that sets up the guest's network.
+  [[nodiscard]] std::string network_script(std::string_view domain_name) const;
+
+  [[nodiscard]] std::vector<NetworkState> networks() const;
+  [[nodiscard]] NetworkState network(std::string_view network_name) const;
+
+  // The options, with "auto" decided.
+  [[nodiscard]] const ServerOptions& options() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace wso

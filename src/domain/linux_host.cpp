@@ -1,0 +1,253 @@
+#include "linux_host.hpp"
+
+#include <csignal>
+
+#include <boost/asio/redirect_error.hpp>
+#include <fcntl.h>
+#include <wso/base/error.hpp>
+#include <wso/base/file.hpp>
+#include <wso/base/log.hpp>
+#include <wso/base/unix_socket.hpp>
+#include <wso/domain/qemu_args.hpp>
+#include <wso/guest/netconfig.hpp>
+#include <wso/image/qcow2.hpp>
+#include <wso/proc/spawn.hpp>
+
+namespace wso::domain {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr milliseconds terminate_limit{2000};
+constexpr milliseconds kill_limit{10'000};
+constexpr milliseconds exit_limit{2000};
+constexpr std::size_t log_tail_bytes = 2000;
+constexpr mode_t script_mode = 0755;
+constexpr mode_t disk_mode = 0600;
+constexpr mode_t private_mode = 0600;
+
+// The end of what QEMU printed, on one line.
+std::string log_tail(const fs::path& path) {
+  const UniqueFd log(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!log) return "";
+  const off_t size = ::lseek(log.get(), 0, SEEK_END);
+  const off_t start = std::max<off_t>(0, size - static_cast<off_t>(log_tail_bytes));
+  std::string text(log_tail_bytes, '\0');
+  const ssize_t got = ::pread(log.get(), text.data(), text.size(), start);
+  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  while (text.ends_with('\n')) text.pop_back();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+// Removes a name that only this daemon gives, in a directory that only root writes.
+void unlink_own(const fs::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    throw_errno(fmt::format("remove {}", path.native()));
+}
+
+// A file that has taken the place of ours is somebody's, and no reason to keep a domain.
+void remove_own(const fs::path& path, const FileIdentity& identity) {
+  if (remove_if_same(path, identity) == Removal::foreign)
+    log::warn("{} is not the file that wso made, and is left alone", path.native());
+}
+
+proc::Spawned spawn_qemu(const DomainPlan& plan, const Settings& settings, const DomainFiles& files,
+                         const UniqueFd& tap) {
+  const UniqueFd monitor = listen_unix(plan.monitor_path, private_mode);
+  NewFileGuard monitor_guard(plan.monitor_path);
+  const UniqueFd console = listen_unix(plan.console_path, private_mode);
+  NewFileGuard console_guard(plan.console_path);
+  unlink_own(plan.log_path);
+  const UniqueFd log = create_new_file(plan.log_path, private_mode);
+  ::fcntl(log.get(), F_SETFL, O_APPEND);
+
+  const QemuFds fds{monitor.get(),    console.get(),   tap.get(),
+                    files.disk.get(), files.iso.get(), files.script.get()};
+  proc::SpawnSpec spec;
+  spec.program = settings.qemu;
+  spec.arguments = qemu_arguments(plan, settings.acceleration.name, fds);
+  spec.inherited_fds = {fds.monitor, fds.console, fds.tap, fds.disk, fds.network_script};
+  if (fds.iso >= 0) spec.inherited_fds.push_back(fds.iso);
+  spec.output_fd = log.get();
+  spec.uid = uid_of(plan, settings);
+  spec.gid = spec.uid;
+  if (const auto group = settings.acceleration.device_group) spec.supplementary_groups = {*group};
+  try {
+    auto spawned = proc::spawn(spec);
+    monitor_guard.keep();
+    console_guard.keep();
+    return spawned;
+  } catch (const Error& error) {
+    const std::string said = log_tail(plan.log_path);
+    throw Error(error.code(), "{}{}{}", error.what(), said.empty() ? "" : ": ", said);
+  }
+}
+
+}  // namespace
+
+struct LinuxHost::Batch {
+  std::vector<DomainPlan> plans;
+  std::optional<detail::Outcome<void>> outcome;
+};
+
+LinuxHost::LinuxHost(asio::any_io_executor executor, asio::thread_pool& worker,
+                     const Settings& settings)
+    : worker_(worker),
+      settings_(settings),
+      records_(settings.records_dir()),
+      networks_(settings),
+      batch_done_(std::move(executor)) {
+  make_directories(settings.runtime_dir, 0755);
+  make_directories(settings.log_dir(), 0700);
+}
+
+Task<store::LoadedRecords> LinuxHost::load_records() {
+  return offload(worker_, [this] { return records_.load(); });
+}
+
+Task<> LinuxHost::start_networks(std::vector<DomainPlan> running) {
+  return offload(worker_, [this, running = std::move(running)] { networks_.start(running); });
+}
+
+Task<> LinuxHost::stop_networks() {
+  return offload(worker_, [this] { networks_.stop(); });
+}
+
+Task<> LinuxHost::write_record(const DomainRecord& record) {
+  return offload(worker_, [this, &record] {
+    records_.write(record.plan.spec.domain_name, to_json(record));
+  });
+}
+
+Task<> LinuxHost::erase_record(const std::string& domain_name) {
+  return offload(worker_, [this, &domain_name] { records_.erase(domain_name); });
+}
+
+Task<DomainFiles> LinuxHost::make_files(const DomainPlan& plan) {
+  return offload(worker_, [this, &plan] {
+    DomainFiles files;
+    if (!plan.spec.iso_path.empty()) files.iso = image::open_iso(plan.spec.iso_path);
+    files.disk = create_unnamed_file(settings_.disk_dir, disk_mode);
+    image::write_empty_qcow2(files.disk.get(), plan.spec.disk_size_bytes, plan.disk_path);
+    files.script = create_unnamed_file(settings_.disk_dir, script_mode);
+    const std::string script = guest::network_script(network_config(plan, settings_));
+    write_all(files.script.get(), script, plan.script_path);
+    return files;
+  });
+}
+
+Task<> LinuxHost::publish_files(const DomainRecord& record, const DomainFiles& files) {
+  return offload(worker_, [&record, &files] {
+    link_file(files.disk.get(), record.plan.disk_path);
+    NewFileGuard disk(record.plan.disk_path);
+    link_file(files.script.get(), record.plan.script_path);
+    disk.keep();
+  });
+}
+
+Task<> LinuxHost::remove_files(const DomainRecord& record) {
+  return offload(worker_, [&record] {
+    unlink_own(record.plan.log_path);
+    remove_own(record.plan.script_path, record.script);
+    if (!record.keep_disk) remove_own(record.plan.disk_path, record.disk);
+  });
+}
+
+Task<UniqueFd> LinuxHost::build_network(const DomainPlan& plan) {
+  return offload(worker_, [this, &plan] { return networks_.build(plan); });
+}
+
+Task<> LinuxHost::destroy_network(const DomainPlan& plan) {
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  if (!next_batch_) next_batch_ = std::make_shared<Batch>();
+  const auto batch = next_batch_;
+  batch->plans.push_back(plan);
+  while (!batch->outcome) {
+    if (destroying_) {
+      boost::system::error_code woken;
+      batch_done_.expires_at(Clock::time_point::max());
+      co_await batch_done_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+      continue;
+    }
+    // The first to find nobody at work does it for all who have come by now.
+    destroying_ = true;
+    next_batch_.reset();
+    auto work = offload(worker_, [this, &batch] { networks_.destroy(batch->plans); });
+    batch->outcome = co_await detail::outcome_of(std::move(work));
+    destroying_ = false;
+    batch_done_.cancel();
+  }
+  batch->outcome->get();
+}
+
+Task<proc::Process> LinuxHost::start_qemu(const DomainPlan& plan, const DomainFiles& files,
+                                          const UniqueFd& tap) {
+  auto spawned = co_await offload(
+      worker_, [this, &plan, &files, &tap] { return spawn_qemu(plan, settings_, files, tap); });
+  co_return std::move(spawned).keep();
+}
+
+Task<std::optional<proc::Process>> LinuxHost::find_qemu(const DomainRecord& record) {
+  return offload(worker_, [&record] {
+    if (record.qemu.pid == 0) return proc::Process::find_by_argument(record.plan.uuid);
+    auto process = proc::Process::find(record.qemu);
+    if (process && !process->has_argument(record.plan.uuid)) process.reset();
+    return process;
+  });
+}
+
+Task<> LinuxHost::stop_qemu(const DomainPlan& plan, const proc::Process& process) {
+  // QEMU answers SIGTERM by flushing its drives and leaving.
+  process.send_signal(SIGTERM);
+  auto ended = co_await detail::outcome_of(
+      with_deadline("QEMU after SIGTERM", terminate_limit, process.exited()));
+  if (ended.error) {
+    log::warn("{}: QEMU (pid {}) does not end, and is killed", plan.spec.domain_name,
+              process.identity().pid);
+    process.send_signal(SIGKILL);
+    co_await with_deadline(fmt::format("QEMU (pid {}) after SIGKILL", process.identity().pid),
+                           kill_limit, process.exited());
+  }
+  co_await remove_sockets(plan);
+}
+
+Task<> LinuxHost::remove_sockets(const DomainPlan& plan) {
+  return offload(worker_, [&plan] {
+    unlink_own(plan.monitor_path);
+    unlink_own(plan.console_path);
+  });
+}
+
+Task<std::shared_ptr<qmp::Client>> LinuxHost::connect_monitor(const DomainPlan& plan,
+                                                              const proc::Process& process) {
+  auto connecting = qmp::Client::connect("QMP of " + plan.spec.domain_name, plan.monitor_path,
+                                         settings_.qemu_start_limit);
+  auto connected = co_await detail::outcome_of(std::move(connecting));
+  if (!connected.error) co_return connected.get();
+  // A monitor that hangs up mostly is a QEMU that has ended, which says why better than the socket.
+  if (as_error(connected.error).code() == Errc::disconnected) {
+    auto ended = co_await detail::outcome_of(with_deadline("QEMU", exit_limit, process.exited()));
+    if (!ended.error)
+      throw Error(Errc::process, "QEMU {}: {}", ended.get(), log_tail(plan.log_path));
+  }
+  std::rethrow_exception(connected.error);
+}
+
+Task<> LinuxHost::verify(const DomainPlan& plan, qmp::Client& monitor) {
+  const Json uuid = co_await monitor.query("query-uuid");
+  if (const auto answer = text_field(uuid, "UUID"); answer != plan.uuid)
+    throw Error(Errc::protocol, "{} answers as domain {} instead of {}", plan.monitor_path.native(),
+                answer, plan.uuid);
+  const Json status = co_await monitor.query("query-status");
+  if (const auto answer = text_field(status, "status"); answer != "prelaunch")
+    throw Error(Errc::protocol, "QEMU came up as '{}' instead of 'prelaunch'", answer);
+}
+
+Task<> LinuxHost::resume(qmp::Client& monitor) {
+  Json no_arguments = Json::object();
+  co_await monitor.execute("cont", std::move(no_arguments), qmp::command_limit);
+}
+
+}  // namespace wso::domain

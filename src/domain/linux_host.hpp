@@ -1,0 +1,50 @@
+// The Host that does it for real: files, kernel objects, QEMU. Blocking work runs on the worker.
+#pragma once
+
+#include <wso/domain/host.hpp>
+#include <wso/domain/network.hpp>
+#include <wso/store/record_store.hpp>
+
+namespace wso::domain {
+
+class LinuxHost final : public Host {
+ public:
+  // All references must outlive it.
+  LinuxHost(asio::any_io_executor executor, asio::thread_pool& worker, const Settings& settings);
+
+  Task<store::LoadedRecords> load_records();
+  // Networks::start() and stop() on the worker.
+  Task<> start_networks(std::vector<DomainPlan> running);
+  Task<> stop_networks();
+
+  Task<> write_record(const DomainRecord& record) override;
+  Task<> erase_record(const std::string& domain_name) override;
+  Task<DomainFiles> make_files(const DomainPlan& plan) override;
+  Task<> publish_files(const DomainRecord& record, const DomainFiles& files) override;
+  Task<> remove_files(const DomainRecord& record) override;
+  Task<UniqueFd> build_network(const DomainPlan& plan) override;
+  Task<> destroy_network(const DomainPlan& plan) override;
+  Task<proc::Process> start_qemu(const DomainPlan& plan, const DomainFiles& files,
+                                 const UniqueFd& tap) override;
+  Task<std::optional<proc::Process>> find_qemu(const DomainRecord& record) override;
+  Task<> stop_qemu(const DomainPlan& plan, const proc::Process& process) override;
+  Task<> remove_sockets(const DomainPlan& plan) override;
+  Task<std::shared_ptr<qmp::Client>> connect_monitor(const DomainPlan& plan,
+                                                     const proc::Process& process) override;
+  Task<> verify(const DomainPlan& plan, qmp::Client& monitor) override;
+  Task<> resume(qmp::Client& monitor) override;
+
+ private:
+  // Networks that are destroyed together, as each has to wait for the kernel's grace periods.
+  struct Batch;
+
+  asio::thread_pool& worker_;
+  const Settings& settings_;
+  store::RecordStore records_;
+  Networks networks_;
+  std::shared_ptr<Batch> next_batch_;
+  bool destroying_ = false;
+  asio::steady_timer batch_done_;
+};
+
+}  // namespace wso::domain

@@ -1,0 +1,119 @@
+#include <wso/base/error.hpp>
+#include <wso/domain/record.hpp>
+
+namespace wso::domain {
+namespace {
+
+constexpr int format_version = 1;
+
+Json to_json(const FileIdentity& file) {
+  return {{"device", file.device}, {"inode", file.inode}};
+}
+
+FileIdentity parse_identity(const Json& record, std::string_view key) {
+  const Json* json = find_field(record, key);
+  if (json == nullptr) throw Error(Errc::protocol, "'{}' is missing", key);
+  return {static_cast<std::uint64_t>(integer_field(*json, "device")),
+          static_cast<std::uint64_t>(integer_field(*json, "inode"))};
+}
+
+DomainSpec parse_spec(const Json& json) {
+  DomainSpec spec;
+  spec.domain_name = text_field(json, "domain_name");
+  spec.n_cpus = static_cast<int>(integer_field(json, "n_cpus", 1, 1 << 16));
+  spec.memory_kib = static_cast<std::uint64_t>(integer_field(json, "memory_kib"));
+  spec.iso_path = text_field(json, "iso_path");
+  spec.disk_size_bytes = static_cast<std::uint64_t>(integer_field(json, "disk_size_bytes"));
+  spec.paused = optional_bool(json, "paused", false);
+  validate(spec);
+  return spec;
+}
+
+DomainPlan parse_plan(const Json& json) {
+  DomainPlan plan;
+  plan.spec = parse_spec(json);
+  plan.domain_id = text_field(json, "domain_id");
+  validate_domain_name(plan.domain_id);
+  plan.uuid = text_field(json, "uuid");
+  plan.address = net::parse_ipv4(text_field(json, "ip_address"));
+  plan.mac = net::parse_mac(text_field(json, "mac_address"));
+  plan.disk_path = text_field(json, "disk_path");
+  plan.script_path = text_field(json, "script_path");
+  plan.monitor_path = text_field(json, "monitor_path");
+  plan.console_path = text_field(json, "console_path");
+  plan.log_path = text_field(json, "log_path");
+  return plan;
+}
+
+}  // namespace
+
+DomainState state_of(const DomainRecord& record) {
+  const DomainPlan& plan = record.plan;
+  DomainState state;
+  state.domain_name = plan.spec.domain_name;
+  state.domain_id = plan.domain_id;
+  state.network_name = plan.network_name();
+  state.bridge_name = plan.bridge_name();
+  state.ip_address = net::to_string(plan.address);
+  state.mac_address = net::to_string(plan.mac);
+  state.state = record.state;
+  state.reason = record.reason;
+  state.pid = record.qemu.pid;
+  state.n_cpus = plan.spec.n_cpus;
+  state.memory_kib = plan.spec.memory_kib;
+  state.disk_path = plan.disk_path;
+  state.iso_path = plan.spec.iso_path;
+  state.started_at = record.started_at;
+  return state;
+}
+
+Json to_json(const DomainRecord& record) {
+  const DomainPlan& plan = record.plan;
+  return {{"version", format_version},
+          {"domain_name", plan.spec.domain_name},
+          {"n_cpus", plan.spec.n_cpus},
+          {"memory_kib", plan.spec.memory_kib},
+          {"iso_path", plan.spec.iso_path},
+          {"disk_size_bytes", plan.spec.disk_size_bytes},
+          {"paused", plan.spec.paused},
+          {"domain_id", plan.domain_id},
+          {"uuid", plan.uuid},
+          {"ip_address", net::to_string(plan.address)},
+          {"mac_address", net::to_string(plan.mac)},
+          {"disk_path", plan.disk_path.native()},
+          {"script_path", plan.script_path.native()},
+          {"monitor_path", plan.monitor_path.native()},
+          {"console_path", plan.console_path.native()},
+          {"log_path", plan.log_path.native()},
+          {"state", name(record.state)},
+          {"reason", record.reason},
+          {"disk", to_json(record.disk)},
+          {"script", to_json(record.script)},
+          {"keep_disk", record.keep_disk},
+          {"pid", record.qemu.pid},
+          {"start_time", record.qemu.start_time},
+          {"started_at", record.started_at}};
+}
+
+DomainRecord parse_record(const Json& json) {
+  if (const auto version = integer_field(json, "version"); version != format_version)
+    throw Error(Errc::protocol, "this record has version {}, and this wsod reads version {}",
+                version, format_version);
+  DomainRecord record;
+  record.plan = parse_plan(json);
+  const std::string word = text_field(json, "state");
+  const auto state = parse_run_state(word);
+  if (!state) throw Error(Errc::protocol, "'state' is '{}'", word);
+  record.state = *state;
+  record.reason = text_field(json, "reason");
+  record.disk = parse_identity(json, "disk");
+  record.script = parse_identity(json, "script");
+  record.keep_disk = optional_bool(json, "keep_disk", false);
+  constexpr int pid_max = 1 << 22;  // PID_MAX_LIMIT of the kernel
+  record.qemu.pid = static_cast<pid_t>(integer_field(json, "pid", 0, pid_max));
+  record.qemu.start_time = static_cast<std::uint64_t>(integer_field(json, "start_time"));
+  record.started_at = integer_field(json, "started_at");
+  return record;
+}
+
+}  // namespace wso::domain

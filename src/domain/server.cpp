@@ -1,0 +1,223 @@
+#include <algorithm>
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/sysinfo.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <wso/base/error.hpp>
+#include <wso/base/log.hpp>
+
+#include "server_state.hpp"
+
+namespace wso {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One server to a workdir: two would each take the other's domains for its own.
+UniqueFd lock_workdir(const fs::path& workdir) {
+  if (::geteuid() != 0)
+    throw Error(Errc::permission, "wso makes links and firewall rules, and must run as root");
+  make_directories(workdir, 0755);
+  const fs::path path = workdir / "lock";
+  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!lock) throw_errno(fmt::format("open {}", path.native()));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+    throw Error(Errc::busy, "another wso server uses {}: stop it, or choose another workdir",
+                workdir.native());
+  return lock;
+}
+
+// One server to a network namespace, as link names and the firewall table are the namespace's; so
+// are abstract UNIX sockets (unix(7)), and the kernel frees the name with its holder.
+UniqueFd lock_namespace() {
+  UniqueFd lock(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!lock) throw_errno("create a UNIX socket");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  constexpr std::string_view name = "wso-server";
+  name.copy(address.sun_path + 1, name.size());
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  if (::bind(lock.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0)
+    throw Error(Errc::busy,
+                "another wso server runs in this network namespace: stop it, or start this one in "
+                "another namespace");
+  return lock;
+}
+
+// More memory than the host has would be found out by the kernel's OOM killer, hours later.
+void check_host_memory(const DomainSpec& spec) {
+  struct sysinfo info {};
+  ::sysinfo(&info);
+  const std::uint64_t host_kib = (info.totalram + info.totalswap) * info.mem_unit / kib;
+  if (spec.memory_kib > host_kib)
+    throw Error(Errc::invalid_argument, "memory_kib is {}, and this host has {} KiB",
+                spec.memory_kib, host_kib);
+}
+
+}  // namespace
+
+Server::State::State(asio::any_io_executor the_executor, ServerOptions server_options)
+    : executor(std::move(the_executor)),
+      options(std::move(server_options)),
+      settings(domain::make_settings(options)),
+      workdir_lock(lock_workdir(settings.workdir)),
+      namespace_lock(lock_namespace()),
+      host(executor, worker, settings),
+      tasks(executor),
+      // A starting QEMU is busy with itself: more at once than there are CPUs finish no sooner.
+      launch_slots(executor, std::max(2U, std::thread::hardware_concurrency())) {
+  options.accel = settings.acceleration.name;
+}
+
+Server::State::Domain& Server::State::find(std::string_view domain_name) {
+  const auto found = domains.find(domain_name);
+  if (found == domains.end())
+    throw Error(Errc::not_found, "there is no domain {}", domain_name);
+  return found->second;
+}
+
+domain::Taken Server::State::taken() const {
+  const auto any = [this](auto matches) {
+    return std::any_of(domains.begin(), domains.end(),
+                       [&](const auto& entry) { return matches(entry.second.record.plan); });
+  };
+  return {[any](const std::string& id) {
+            return any([&](const domain::DomainPlan& plan) { return plan.domain_id == id; });
+          },
+          [any](net::Ipv4Address address) {
+            return any([&](const domain::DomainPlan& plan) { return plan.address == address; });
+          }};
+}
+
+void Server::State::supervise(domain::RunningDomain running) {
+  const std::string domain_name = running.record.plan.spec.domain_name;
+  running.monitor->on_event(
+      [this, domain_name](const qmp::Event& event) { follow(domain_name, event); });
+  domains[domain_name] = Domain{std::move(running.record), std::move(running.monitor)};
+  tasks.spawn("watch " + domain_name, watch(domain_name, running.process));
+}
+
+void Server::State::follow(const std::string& domain_name, const qmp::Event& event) {
+  const auto found = domains.find(domain_name);
+  if (found == domains.end()) return;
+  domain::DomainRecord& record = found->second.record;
+  if (event.name == "STOP" && record.state == RunState::running) record.state = RunState::paused;
+  if (event.name == "RESUME" && record.state == RunState::paused) record.state = RunState::running;
+  if (event.name == "SHUTDOWN" && event.data.is_object())
+    record.reason = optional_text(event.data, "reason").value_or("");
+}
+
+Task<> Server::State::watch(std::string domain_name, proc::Process process) {
+  const std::string how = co_await process.exited();
+  const auto found = domains.find(domain_name);
+  if (found == domains.end() || !found->second.has_qemu()) co_return;
+  const std::string reason = found->second.record.reason;
+  log::info("{}: QEMU {}", domain_name, how);
+  co_await settle(domain_name, reason.empty() ? "QEMU " + how : reason);
+}
+
+Task<> Server::State::settle(std::string domain_name, std::string reason) {
+  domain::DomainRecord& known = find(domain_name).record;
+  known.state = RunState::stopped;
+  known.reason = std::move(reason);
+  known.qemu = {};
+  find(domain_name).monitor.reset();
+  // A copy: a destruction may take the domain away meanwhile.
+  const domain::DomainRecord record = known;
+  co_await host.remove_sockets(record.plan);
+  co_await host.destroy_network(record.plan);
+  const auto found = domains.find(domain_name);
+  if (found != domains.end() && found->second.record == record) co_await host.write_record(record);
+}
+
+Server::Server(asio::any_io_executor executor, ServerOptions options)
+    : state_(std::make_unique<State>(std::move(executor), std::move(options))) {}
+
+Server::~Server() = default;
+
+Task<> Server::start() { return state_->load(); }
+
+Task<> Server::stop() {
+  state_->tasks.cancel();
+  co_await state_->tasks.join();
+  bool any_running = false;
+  for (auto& [name, domain] : state_->domains) {
+    if (domain.monitor) domain.monitor->close();
+    any_running |= domain.has_qemu();
+  }
+  if (!any_running) co_await state_->host.stop_networks();
+}
+
+Task<DomainState> Server::launch_domain(DomainSpec spec) {
+  State& state = *state_;
+  domain::validate(spec);
+  check_host_memory(spec);
+  const std::string domain_name = spec.domain_name;
+  if (state.unreadable.contains(domain_name))
+    throw Error(Errc::already_exists, "{} has a record that this wsod cannot read: see its log",
+                domain_name);
+  if (state.domains.contains(domain_name))
+    throw Error(Errc::already_exists,
+                "there is a domain {} already: destroy it, or choose another name", domain_name);
+  domain::DomainRecord intent;
+  intent.plan = domain::make_plan(std::move(spec), state.settings, state.taken(),
+                                  domain::random_uuid());
+  const domain::DomainPlan plan = intent.plan;
+  // The name, the id and the address are this launch's from here on.
+  state.domains[domain_name] = State::Domain{std::move(intent), nullptr};
+  try {
+    const auto place = co_await state.launch_slots.enter();
+    auto running = co_await domain::launch(state.host, plan);
+    state.supervise(std::move(running));
+  } catch (...) {
+    state.domains.erase(domain_name);
+    throw;
+  }
+  log::info("launched {} at {}", domain_name, net::to_string(plan.address));
+  co_return domain::state_of(state.find(domain_name).record);
+}
+
+Task<DomainState> Server::destroy_domain(std::string domain_name, bool keep_disk) {
+  State& state = *state_;
+  State::Domain& domain = state.find(domain_name);
+  if (domain.record.state == RunState::launching || domain.record.state == RunState::destroying)
+    throw Error(Errc::busy, "{} is {}: try again when it is done", domain_name,
+                name(domain.record.state));
+  const RunState before = domain.record.state;
+  domain.record.state = RunState::destroying;
+  domain.record.keep_disk = keep_disk;
+  if (domain.monitor) domain.monitor->close();
+  domain.monitor.reset();
+  const domain::DomainRecord record = domain.record;
+  auto done = co_await detail::outcome_of(domain::destroy(state.host, record));
+  if (done.error) {
+    // What is left is a domain without QEMU, which can be destroyed again.
+    state.find(domain_name).record.state = RunState::stopped;
+    state.find(domain_name).record.reason = describe(done.error);
+    std::rethrow_exception(done.error);
+  }
+  state.domains.erase(domain_name);
+  log::info("destroyed {}", domain_name);
+  DomainState last = domain::state_of(record);
+  last.state = before;
+  co_return last;
+}
+
+std::vector<DomainState> Server::domains() const {
+  std::vector<DomainState> states;
+  for (const auto& [name, domain] : state_->domains)
+    states.push_back(domain::state_of(domain.record));
+  return states;
+}
+
+DomainState Server::domain(std::string_view domain_name) const {
+  return domain::state_of(state_->find(domain_name).record);
+}
+
+const ServerOptions& Server::options() const { return state_->options; }
+
+}  // namespace wso
