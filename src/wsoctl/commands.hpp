@@ -1,0 +1,49 @@
+// The commands of wsoctl, called by main() once the command line is understood and, but for
+// print_version(), a daemon is connected. Each prints its outcome.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <wso/client.hpp>
+
+namespace wso::wsoctl {
+
+enum ExitStatus { done = 0, failed = 1, wrong_usage = 2, no_daemon = 3 };
+
+struct Session {
+  std::filesystem::path socket_path;
+  bool json = false;  // print the wire form
+  Client client;
+};
+
+// What is absent is left to the daemon.
+struct LaunchOptions {
+  std::string domain_name;
+  std::optional<int> n_cpus;
+  std::optional<std::uint64_t> memory_kib;
+  std::optional<std::uint64_t> disk_size_bytes;
+  std::optional<std::filesystem::path> iso_path;
+  bool paused = false;
+  std::string wait_for;  // "ping", "ssh", or empty: do not wait
+  std::optional<std::chrono::seconds> timeout;
+};
+
+ExitStatus launch(Session& session, const LaunchOptions& options);
+ExitStatus list_domains(Session& session);
+ExitStatus show_status(Session& session, const std::vector<std::string>& domain_names);
+ExitStatus destroy(Session& session, const std::vector<std::string>& domain_names, bool keep_disk);
+ExitStatus check(Session& session, const std::vector<std::string>& domain_names);
+ExitStatus print_netconfig(Session& session, const std::string& domain_name);
+
+ExitStatus list_networks(Session& session);
+ExitStatus show_network(Session& session, const std::string& network_name);
+
+ExitStatus show_daemon(Session& session);
+ExitStatus print_version(bool json);
+
+}  // namespace wso::wsoctl
