@@ -89,6 +89,18 @@ UniqueFd open_regular_file(const fs::path& path, int flags) {
   return fd;
 }
 
+UniqueFd open_same_file(const fs::path& path, int flags, const FileIdentity& identity) {
+  UniqueFd fd = open_regular_file(path, flags);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) throw_errno(fmt::format("stat {}", path.native()));
+  if (identity_of(fd.get()) != identity || status.st_uid != ::geteuid())
+    throw Error(Errc::permission,
+                "{} is not the file that was made for this domain: move it away, or put the "
+                "domain's own file back",
+                path.native());
+  return fd;
+}
+
 std::optional<std::string> read_file(const fs::path& path, std::size_t limit) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd && errno == ENOENT) return std::nullopt;

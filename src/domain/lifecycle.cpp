@@ -15,17 +15,18 @@ Task<RunningDomain> launch_steps(Host& host, const DomainPlan& plan, Rollback& r
   const std::string& domain_name = plan.spec.domain_name;
   DomainRecord record;
   record.plan = plan;
-  const DomainFiles files = co_await host.make_files(plan);
-  record.disk = identity_of(files.disk.get());
-  record.script = identity_of(files.script.get());
+  const DomainFiles made = co_await host.make_files(plan);
+  record.disk = identity_of(made.disk.get());
+  record.script = identity_of(made.script.get());
 
   // From here on the next start sees what a crash left: the record tells what to look for.
   co_await host.write_record(record);
   rollback.add("erase the record", [&] { return host.erase_record(domain_name); });
 
-  co_await host.publish_files(record, files);
+  co_await host.publish_files(record, made);
   rollback.add("remove the files", [&host, record] { return host.remove_files(record); });
 
+  const DomainFiles files = co_await host.open_files(record);
   const UniqueFd tap = co_await host.build_network(plan);
   rollback.add("remove the network", [&] { return host.destroy_network(plan); });
 
@@ -33,8 +34,8 @@ Task<RunningDomain> launch_steps(Host& host, const DomainPlan& plan, Rollback& r
   rollback.add("stop QEMU", [&host, &plan, process] { return host.stop_qemu(plan, process); });
 
   auto monitor = co_await host.connect_monitor(plan, process);
-  co_await host.verify(plan, *monitor);
-  if (!plan.spec.paused) co_await host.resume(*monitor);
+  co_await host.verify(plan, monitor);
+  if (!plan.spec.paused) co_await host.resume(monitor);
 
   record.state = plan.spec.paused ? RunState::paused : RunState::running;
   record.qemu = process.identity();
@@ -67,8 +68,11 @@ Task<> destroy(Host& host, DomainRecord record) {
     record.state = RunState::destroying;
     co_await host.write_record(record);
     // With QEMU alive its tap would outlive the bridge, and with it the rules of the bridge.
-    if (const auto qemu = co_await host.find_qemu(record))
+    if (const auto qemu = co_await host.find_qemu(record)) {
       co_await host.stop_qemu(record.plan, *qemu);
+    } else {
+      co_await host.remove_sockets(record.plan);
+    }
     co_await remove_network_and_files(host, record);
     co_await host.erase_record(record.plan.spec.domain_name);
   } catch (const Error& error) {

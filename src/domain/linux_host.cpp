@@ -128,6 +128,7 @@ Task<> LinuxHost::erase_record(const std::string& domain_name) {
 Task<DomainFiles> LinuxHost::make_files(const DomainPlan& plan) {
   return offload(worker_, [this, &plan] {
     DomainFiles files;
+    // First of all, as what users get wrong most.
     if (!plan.spec.iso_path.empty()) files.iso = image::open_iso(plan.spec.iso_path);
     files.disk = create_unnamed_file(settings_.disk_dir, disk_mode);
     image::write_empty_qcow2(files.disk.get(), plan.spec.disk_size_bytes, plan.disk_path);
@@ -144,6 +145,17 @@ Task<> LinuxHost::publish_files(const DomainRecord& record, const DomainFiles& f
     NewFileGuard disk(record.plan.disk_path);
     link_file(files.script.get(), record.plan.script_path);
     disk.keep();
+  });
+}
+
+Task<DomainFiles> LinuxHost::open_files(const DomainRecord& record) {
+  return offload(worker_, [&record] {
+    const DomainPlan& plan = record.plan;
+    DomainFiles files;
+    files.disk = open_same_file(plan.disk_path, O_RDWR, record.disk);
+    files.script = open_same_file(plan.script_path, O_RDONLY, record.script);
+    if (!plan.spec.iso_path.empty()) files.iso = image::open_iso(plan.spec.iso_path);
+    return files;
   });
 }
 
@@ -215,8 +227,11 @@ Task<> LinuxHost::stop_qemu(const DomainPlan& plan, const proc::Process& process
 
 Task<> LinuxHost::remove_sockets(const DomainPlan& plan) {
   return offload(worker_, [&plan] {
-    unlink_own(plan.monitor_path);
-    unlink_own(plan.console_path);
+    for (const fs::path& path : {plan.monitor_path, plan.console_path}) {
+      unlink_own(path);
+      // Of a crash while listen_unix() was at work.
+      unlink_own(path.native() + ".new");
+    }
   });
 }
 
@@ -235,19 +250,19 @@ Task<std::shared_ptr<qmp::Client>> LinuxHost::connect_monitor(const DomainPlan& 
   std::rethrow_exception(connected.error);
 }
 
-Task<> LinuxHost::verify(const DomainPlan& plan, qmp::Client& monitor) {
-  const Json uuid = co_await monitor.query("query-uuid");
+Task<> LinuxHost::verify(const DomainPlan& plan, const std::shared_ptr<qmp::Client>& monitor) {
+  const Json uuid = co_await monitor->query("query-uuid");
   if (const auto answer = text_field(uuid, "UUID"); answer != plan.uuid)
     throw Error(Errc::protocol, "{} answers as domain {} instead of {}", plan.monitor_path.native(),
                 answer, plan.uuid);
-  const Json status = co_await monitor.query("query-status");
+  const Json status = co_await monitor->query("query-status");
   if (const auto answer = text_field(status, "status"); answer != "prelaunch")
     throw Error(Errc::protocol, "QEMU came up as '{}' instead of 'prelaunch'", answer);
 }
 
-Task<> LinuxHost::resume(qmp::Client& monitor) {
+Task<> LinuxHost::resume(const std::shared_ptr<qmp::Client>& monitor) {
   Json no_arguments = Json::object();
-  co_await monitor.execute("cont", std::move(no_arguments), qmp::command_limit);
+  co_await monitor->execute("cont", std::move(no_arguments), qmp::command_limit);
 }
 
 }  // namespace wso::domain

@@ -21,6 +21,7 @@ class LinuxHost final : public Host {
   Task<> erase_record(const std::string& domain_name) override;
   Task<DomainFiles> make_files(const DomainPlan& plan) override;
   Task<> publish_files(const DomainRecord& record, const DomainFiles& files) override;
+  Task<DomainFiles> open_files(const DomainRecord& record) override;
   Task<> remove_files(const DomainRecord& record) override;
   Task<UniqueFd> build_network(const DomainPlan& plan) override;
   Task<> destroy_network(const DomainPlan& plan) override;
@@ -31,8 +32,8 @@ class LinuxHost final : public Host {
   Task<> remove_sockets(const DomainPlan& plan) override;
   Task<std::shared_ptr<qmp::Client>> connect_monitor(const DomainPlan& plan,
                                                      const proc::Process& process) override;
-  Task<> verify(const DomainPlan& plan, qmp::Client& monitor) override;
-  Task<> resume(qmp::Client& monitor) override;
+  Task<> verify(const DomainPlan& plan, const std::shared_ptr<qmp::Client>& monitor) override;
+  Task<> resume(const std::shared_ptr<qmp::Client>& monitor) override;
 
  private:
   // Networks that are destroyed together, as each has to wait for the kernel's grace periods.

@@ -8,6 +8,7 @@
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
 #include <openssl/rand.h>
+
 #include <wso/domain/probe.hpp>
 
 namespace wso::domain {
@@ -74,8 +75,7 @@ Task<> greet_ssh(net::Ipv4Address address) {
 }
 
 Task<bool> succeeds(milliseconds limit, Task<> attempt) {
-  auto outcome =
-      co_await detail::outcome_of(with_deadline("probe", limit, std::move(attempt)));
+  auto outcome = co_await detail::outcome_of(with_deadline("probe", limit, std::move(attempt)));
   co_return !outcome.error;
 }
 

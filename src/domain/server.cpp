@@ -115,9 +115,10 @@ Task<> Server::State::watch(std::string domain_name, proc::Process process) {
   const std::string how = co_await process.exited();
   const auto found = domains.find(domain_name);
   if (found == domains.end() || !found->second.has_qemu()) co_return;
-  const std::string reason = found->second.record.reason;
+  std::string reason = found->second.record.reason;
+  if (reason.empty()) reason = "QEMU " + how;
   log::info("{}: QEMU {}", domain_name, how);
-  co_await settle(domain_name, reason.empty() ? "QEMU " + how : reason);
+  co_await settle(domain_name, std::move(reason));
 }
 
 Task<> Server::State::settle(std::string domain_name, std::string reason) {

@@ -57,10 +57,9 @@ Task<> probe(net::Ipv4Address address, DomainCheck& check) {
 Task<> probe_until_answered(net::Ipv4Address address, ProbeKind kind) {
   asio::steady_timer pause(co_await asio::this_coro::executor);
   while (true) {
-    const bool answered = kind == ProbeKind::ping
-                              ? co_await domain::answers_ping(address, wait_probe_limit)
-                              : co_await domain::answers_ssh(address, wait_probe_limit);
-    if (answered) co_return;
+    auto attempt = kind == ProbeKind::ping ? domain::answers_ping(address, wait_probe_limit)
+                                           : domain::answers_ssh(address, wait_probe_limit);
+    if (co_await std::move(attempt)) co_return;
     // A guest that refuses at once is up, and its server will be soon.
     pause.expires_after(wait_pause);
     co_await pause.async_wait(asio::use_awaitable);

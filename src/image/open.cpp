@@ -1,4 +1,4 @@
-// Opens disks and images that exist, for QEMU to inherit. Refuses what is not what it should be.
+// Opens the images that users name, for QEMU to inherit. Refuses what is not what it should be.
 #include <system_error>
 
 #include <fcntl.h>
@@ -21,16 +21,6 @@ struct stat status_of(int fd, const fs::path& path) {
 }
 
 }  // namespace
-
-UniqueFd open_disk(const fs::path& path, const FileIdentity& identity) {
-  UniqueFd fd = open_regular_file(path, O_RDWR);
-  if (identity_of(fd.get()) != identity || status_of(fd.get(), path).st_uid != ::geteuid())
-    throw Error(Errc::permission,
-                "{} is not the file that was made for this domain: move it away, or put the "
-                "domain's own disk back",
-                path.native());
-  return fd;
-}
 
 UniqueFd open_iso(const fs::path& path) {
   std::error_code error;

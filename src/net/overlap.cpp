@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <linux/if_addr.h>
+#include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 
 #include <wso/net/link.hpp>
@@ -61,16 +62,31 @@ std::optional<Found> overlapping_route(nlmsghdr* header, const Ipv4Subnet& subne
   const std::uint32_t table = wide_table != nullptr ? nla_get_u32(wide_table) : fixed->rtm_table;
   // A prefix length of 1 is half a default route, as VPNs write it (0.0.0.0/1 and 128.0.0.0/1);
   // a cloned route is what the kernel remembers about a path, such as its MTU.
-  if (table == RT_TABLE_LOCAL || fixed->rtm_dst_len <= 1 || (fixed->rtm_flags & RTM_F_CLONED) != 0)
-    return std::nullopt;
+  if (fixed->rtm_dst_len <= 1 || (fixed->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
   const Ipv4Subnet destination = subnet_of(address_in(attributes[RTA_DST]), fixed->rtm_dst_len);
   if (!destination.overlaps(subnet)) return std::nullopt;
   return Found{destination, link_of(attributes), table};
 }
 
+// Links that a crash left about to be deleted are ours as well.
+std::set<int> own_links(nl_sock* socket, std::uint32_t own_group) {
+  const auto parse = [own_group](nlmsghdr* header) -> std::optional<int> {
+    Attributes<IFLA_MAX> attributes{};
+    check(nlmsg_parse(header, sizeof(ifinfomsg), attributes.data(), IFLA_MAX, nullptr),
+          "read a link");
+    nlattr* attribute = attributes[IFLA_GROUP];
+    const std::uint32_t group = attribute != nullptr ? nla_get_u32(attribute) : 0;
+    if (group != own_group && group != dying_link_group) return std::nullopt;
+    return static_cast<const ifinfomsg*>(nlmsg_data(header))->ifi_index;
+  };
+  const auto found = dump<int>(socket, RTM_GETLINK, ifinfomsg{}, "list the links", parse);
+  return {found.begin(), found.end()};
+}
+
 std::string table_name(std::uint32_t table) {
   if (table == RT_TABLE_MAIN) return "main";
   if (table == RT_TABLE_DEFAULT) return "default";
+  if (table == RT_TABLE_LOCAL) return "local";
   return std::to_string(table);
 }
 
@@ -86,10 +102,7 @@ std::string sentence(nl_sock* socket, const Ipv4Subnet& subnet, const Found& fou
 
 std::optional<std::string> find_overlap(nl_sock* socket, const Ipv4Subnet& subnet,
                                         std::uint32_t own_group) {
-  std::set<int> own;
-  // Links that a crash left about to be deleted are ours as well.
-  for (const std::uint32_t group : {own_group, dying_link_group})
-    for (const Link& link : list_links(socket, group)) own.insert(link.index);
+  const std::set<int> own = own_links(socket, own_group);
   const auto first_foreign = [&](const std::vector<Found>& all) -> std::optional<std::string> {
     const auto found = std::find_if(all.begin(), all.end(),
                                     [&](const Found& one) { return !own.contains(one.link); });

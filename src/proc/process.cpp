@@ -47,8 +47,9 @@ std::optional<Process> Process::find_by_argument(const std::string& argument) {
 bool Process::has_argument(const std::string& argument) const {
   std::ifstream file(fmt::format("/proc/{}/cmdline", identity_.pid), std::ios::binary);
   std::string word;
+  // The number was this process's while the file was read if it still is.
   while (std::getline(file, word, '\0'))
-    if (word == argument) return true;
+    if (word == argument) return send_signal(0);
   return false;
 }
 

@@ -16,11 +16,11 @@ namespace {
 std::optional<std::string> read_stat_line(pid_t pid) {
   const std::string path = fmt::format("/proc/{}/stat", pid);
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file && errno == ENOENT) return std::nullopt;
+  // ESRCH, of either call: it went between the look-up of its name and this.
+  if (!file && (errno == ENOENT || errno == ESRCH)) return std::nullopt;
   if (!file) throw_errno(fmt::format("open {}", path));
   std::string line(4096, '\0');
   const ssize_t size = ::read(file.get(), line.data(), line.size());
-  // It has gone since.
   if (size < 0 && errno == ESRCH) return std::nullopt;
   if (size < 0) throw_errno(fmt::format("read {}", path));
   line.resize(static_cast<std::size_t>(size));

@@ -78,8 +78,7 @@ Task<Message> Client::State::next_message() {
 }
 
 Task<> Client::State::read_messages() {
-  // Ends at once when an event handler closes the client, whatever is buffered still.
-  while (!ended) {
+  for (;;) {
     auto message = co_await next_message();
     receive(std::move(message));
   }
@@ -125,7 +124,6 @@ void Client::State::end(Error reason) {
 }
 
 void Client::State::reader_ended(const std::exception_ptr& error) {
-  if (!error) return;  // the client was closed
   const Error failure = as_error(error);
   const bool garbage = failure.code() == Errc::protocol;
   end(Error(garbage ? Errc::protocol : Errc::disconnected, "{}: {}: {}", what,

@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include <unistd.h>
+
 #include <wso/base/error.hpp>
 #include <wso/base/file.hpp>
 #include <wso/store/record_store.hpp>
@@ -12,11 +14,21 @@ namespace {
 
 constexpr std::size_t record_limit = 1024 * 1024;
 constexpr std::string_view suffix = ".json";
+constexpr std::string_view unfinished_suffix = ".json.new";  // as replace_file() names it
+
+// What a crash in the middle of a write leaves. Of a domain whose first record it would have been,
+// no later write would find it.
+void remove_unfinished(const fs::path& directory) {
+  std::error_code ec;
+  for (fs::directory_iterator entry(directory, ec), end; !ec && entry != end; entry.increment(ec))
+    if (entry->path().native().ends_with(unfinished_suffix)) ::unlink(entry->path().c_str());
+}
 
 }  // namespace
 
 RecordStore::RecordStore(fs::path directory) : directory_(std::move(directory)) {
   make_directories(directory_, 0700);
+  remove_unfinished(directory_);
 }
 
 fs::path RecordStore::path_of(const std::string& name) const {
@@ -34,9 +46,9 @@ bool RecordStore::erase(const std::string& name) const {
 LoadedRecords RecordStore::load() const {
   LoadedRecords loaded;
   std::error_code ec;
-  for (fs::directory_iterator entry(directory_, ec), end; !ec && entry != end; entry.increment(ec)) {
+  for (fs::directory_iterator entry(directory_, ec), end; !ec && entry != end;
+       entry.increment(ec)) {
     const fs::path& path = entry->path();
-    // Others are the unfinished files of a write that a crash cut short.
     if (path.extension() != suffix) continue;
     try {
       const auto text = read_file(path, record_limit);

@@ -1,3 +1,4 @@
+// The only place of wsoctl that writes results and failures.
 #include "output.hpp"
 
 #include <cstdio>

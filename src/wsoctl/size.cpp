@@ -1,3 +1,4 @@
+// Reads and writes sizes with whole numbers only: a rounded disk size would be another size.
 #include "size.hpp"
 
 #include <array>

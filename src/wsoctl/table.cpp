@@ -1,3 +1,4 @@
+// Aligns text for people, and keeps that of guests, QEMU and users from driving their terminal.
 #include "table.hpp"
 
 #include <algorithm>

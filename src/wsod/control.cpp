@@ -109,6 +109,14 @@ Control::Control(asio::any_io_executor executor, fs::path path, Context& context
   identity_ = identity_at(path_);
 }
 
+Control::~Control() {
+  try {
+    remove_if_same(path_, identity_);
+  } catch (const Error& error) {
+    log::error("{}", error.what());
+  }
+}
+
 bool Control::may_connect(int socket) const {
   ucred peer{};
   socklen_t size = sizeof peer;
@@ -183,7 +191,6 @@ Task<> Control::answer(std::shared_ptr<Session> session, std::string line) {
 Task<> Control::stop() {
   boost::system::error_code ignored;
   acceptor_.close(ignored);
-  remove_if_same(path_, identity_);
   requests_.cancel();
   co_await requests_.join();
   // Their answers are on the way; whoever does not read them at once does without.

@@ -17,6 +17,10 @@ class Control {
  public:
   // Listens. A live daemon on the path is Errc::busy; what a dead one left is taken over.
   Control(asio::any_io_executor executor, std::filesystem::path path, Context& context);
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+  // Takes the socket's name away.
+  ~Control();
 
   // Accepts until cancelled.
   Task<> serve();

@@ -94,6 +94,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   Flags flags;
   CLI::App* run_command = app.add_subcommand("run", "Run the daemon in the foreground");
+  run_command->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   run_command->add_option("--config", flags.config, "TOML file");
   run_command->add_option("--workdir", flags.workdir, "records and logs");
   run_command->add_option("--runtime-dir", flags.runtime_dir, "sockets of running domains");

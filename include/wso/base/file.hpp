@@ -39,6 +39,9 @@ void write_all(int fd, std::string_view contents, const std::filesystem::path& p
 // `flags` is O_RDONLY or O_RDWR.
 UniqueFd open_regular_file(const std::filesystem::path& path, int flags);
 
+// The same for a file that was made before: only if it is still that very one, and owned by us.
+UniqueFd open_same_file(const std::filesystem::path& path, int flags, const FileIdentity& identity);
+
 // All of a file, at most `limit` bytes; a larger one is an error. nullopt if there is none.
 std::optional<std::string> read_file(const std::filesystem::path& path, std::size_t limit);
 

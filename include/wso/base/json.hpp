@@ -1,5 +1,5 @@
-// JSON that somebody else wrote: parsed within bounds, read through checked accessors. Every failure
-// is Errc::protocol and names the field.
+// JSON that somebody else wrote: parsed within bounds, read through checked accessors. Every
+// failure is Errc::protocol and names the field.
 #pragma once
 
 #include <cstdint>

@@ -109,7 +109,8 @@ Task<T> shielded(Task<T> task) {
 
 // Runs a blocking function on the worker thread and resumes here with its result. It is never
 // abandoned half way: a cancellation that arrives meanwhile is seen at the caller's next co_await,
-// so what the function made always reaches an owner.
+// so what the function made always reaches an owner. g++ 12 destroys a lambda written inside the
+// co_await expression twice: one that captures by value is to be named before.
 template <typename F>
 Task<std::invoke_result_t<F&>> offload(asio::thread_pool& worker, F function) {
   using T = std::invoke_result_t<F&>;

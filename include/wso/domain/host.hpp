@@ -15,7 +15,7 @@
 
 namespace wso::domain {
 
-// The files of a domain, made but without a name yet: a crash leaves nothing of them.
+// The files of a domain, open for QEMU.
 struct DomainFiles {
   UniqueFd disk;
   UniqueFd script;
@@ -33,9 +33,12 @@ class Host {
   virtual Task<> write_record(const DomainRecord& record) = 0;
   virtual Task<> erase_record(const std::string& domain_name) = 0;
 
+  // Disk and script have no name yet: a crash leaves nothing of them.
   virtual Task<DomainFiles> make_files(const DomainPlan& plan) = 0;
   // Gives disk and script their names. Never overwrites; leaves none of the two if one fails.
   virtual Task<> publish_files(const DomainRecord& record, const DomainFiles& files) = 0;
+  // The domain's own files, by their names.
+  virtual Task<DomainFiles> open_files(const DomainRecord& record) = 0;
   // Only the very files that the record names, and the log; the disk stays if `keep_disk` says so.
   virtual Task<> remove_files(const DomainRecord& record) = 0;
 
@@ -49,14 +52,15 @@ class Host {
   virtual Task<std::optional<proc::Process>> find_qemu(const DomainRecord& record) = 0;
   // Asks it to end, then kills it; done when it is gone, with its sockets.
   virtual Task<> stop_qemu(const DomainPlan& plan, const proc::Process& process) = 0;
-  // Those of a QEMU that has gone by itself.
+  // Those of a QEMU that has gone by itself, or was never started.
   virtual Task<> remove_sockets(const DomainPlan& plan) = 0;
 
   virtual Task<std::shared_ptr<qmp::Client>> connect_monitor(const DomainPlan& plan,
                                                              const proc::Process& process) = 0;
   // That the one who answers is this domain's QEMU, with its vCPUs stopped.
-  virtual Task<> verify(const DomainPlan& plan, qmp::Client& monitor) = 0;
-  virtual Task<> resume(qmp::Client& monitor) = 0;
+  virtual Task<> verify(const DomainPlan& plan,
+                        const std::shared_ptr<qmp::Client>& monitor) = 0;
+  virtual Task<> resume(const std::shared_ptr<qmp::Client>& monitor) = 0;
 };
 
 }  // namespace wso::domain

@@ -16,9 +16,6 @@ inline constexpr std::uint64_t max_disk_bytes = 64ULL * 1024 * 1024 * 1024 * 102
 // virtual size. Sizes that are no multiple of 512 are rounded up. The path is for error messages.
 void write_empty_qcow2(int fd, std::uint64_t size_bytes, const std::filesystem::path& path);
 
-// Opens a disk that was made before, only if it is still that very file, regular and owned by us.
-UniqueFd open_disk(const std::filesystem::path& path, const FileIdentity& identity);
-
 // Opens an image to boot from for reading; a symlink to it is followed. A missing, unreadable,
 // empty or non-regular file is a clear error.
 UniqueFd open_iso(const std::filesystem::path& path);

@@ -21,8 +21,8 @@ void add_host_route(nl_sock* socket, int index, Ipv4Address address, Ipv4Address
 // the guest answers by ARP cannot change it.
 void add_neighbour(nl_sock* socket, int index, Ipv4Address address, const MacAddress& mac);
 
-// A sentence that names the first address or route of this host, in any routing table but local,
-// that overlaps the subnet. What belongs to links of `own_group` or of dying_link_group does not
+// A sentence that names the first address or route of this host, in any routing table, that
+// overlaps the subnet. What belongs to links of `own_group` or of dying_link_group does not
 // count, nor do default routes, be they written as one or, as VPNs do, as two halves.
 std::optional<std::string> find_overlap(nl_sock* socket, const Ipv4Subnet& subnet,
                                         std::uint32_t own_group);

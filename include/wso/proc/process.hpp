@@ -9,6 +9,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <sys/types.h>
+
 #include <wso/base/task.hpp>
 #include <wso/base/unique_fd.hpp>
 
@@ -41,8 +42,8 @@ class Process {
   // False if it is gone already.
   bool send_signal(int signal_number) const;
 
-  // Waits until it has exited, and reaps it if it is a child. "exited with status 1", "was killed by
-  // signal 9"; "exited" of a process that is no child.
+  // Waits until it has exited, and reaps it if it is a child. "exited with status 1", "was killed
+  // by signal 9"; "exited" of a process that is no child.
   [[nodiscard]] Task<std::string> exited() const;
 
  private:

@@ -6,12 +6,13 @@
 #include <vector>
 
 #include <sys/types.h>
+
 #include <wso/proc/process.hpp>
 
 namespace wso::proc {
 
 struct SpawnSpec {
-  std::string program;             // a path; $PATH is not searched
+  std::string program;  // a path; $PATH is not searched
   std::vector<std::string> arguments;
   std::vector<int> inherited_fds;  // keep their numbers; all others are closed
   int output_fd = -1;              // becomes standard output and standard error

@@ -21,13 +21,14 @@ struct DamagedRecord {
 };
 
 struct LoadedRecords {
-  std::vector<StoredRecord> records;    // in order of name
+  std::vector<StoredRecord> records;   // in order of name
   std::vector<DamagedRecord> damaged;  // not JSON, or not readable; left as they are
 };
 
 class RecordStore {
  public:
-  // Makes the directory (0700) if need be.
+  // Makes the directory (0700) if need be, and removes what a crash left of a write. No other store
+  // may be at work in it.
   explicit RecordStore(std::filesystem::path directory);
 
   // `name` must be a valid domain name: it becomes a file name.
