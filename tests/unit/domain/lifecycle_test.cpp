@@ -1,0 +1,201 @@
+// A launch that fails, or is cancelled, at each of its steps in turn.
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/io_context.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <wso/domain/lifecycle.hpp>
+
+#include "fixtures.hpp"
+
+namespace wso::domain {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using Log = std::vector<std::string>;
+
+UniqueFd some_file() { return UniqueFd(::memfd_create("test", MFD_CLOEXEC)); }
+
+// Does nothing but remember what it was asked; fails, or pulls the plug, at a chosen step.
+class FakeHost final : public Host {
+ public:
+  Log done;
+  std::string failing;
+  std::string cancelling;
+  asio::cancellation_signal cancellation;
+
+  Task<> write_record(const DomainRecord& record) override {
+    return step(record.state == RunState::launching ? "write intent"
+                                                    : fmt::format("write {}", name(record.state)));
+  }
+  Task<> erase_record(const std::string& /*domain_name*/) override { return step("erase record"); }
+  Task<DomainFiles> make_files(const DomainPlan& /*plan*/) override {
+    co_await step("make files");
+    DomainFiles files;
+    files.disk = some_file();
+    files.script = some_file();
+    co_return files;
+  }
+  Task<> publish_files(const DomainRecord& /*record*/, const DomainFiles& /*files*/) override {
+    return step("publish files");
+  }
+  Task<DomainFiles> open_files(const DomainRecord& /*record*/) override {
+    co_await step("open files");
+    co_return DomainFiles();
+  }
+  Task<> remove_files(const DomainRecord& /*record*/) override { return step("remove files"); }
+  Task<UniqueFd> build_network(const DomainPlan& /*plan*/) override {
+    co_await step("build network");
+    co_return some_file();
+  }
+  Task<> destroy_network(const DomainPlan& /*plan*/) override { return step("destroy network"); }
+  Task<proc::Process> start_qemu(const DomainPlan& /*plan*/, const DomainFiles& /*files*/,
+                                 const UniqueFd& /*tap*/) override {
+    co_await step("start QEMU");
+    co_return proc::Process();
+  }
+  Task<std::optional<proc::Process>> find_qemu(const DomainRecord& /*record*/) override {
+    co_await step("find QEMU");
+    co_return proc::Process();
+  }
+  Task<> stop_qemu(const DomainPlan& /*plan*/, const proc::Process& /*process*/) override {
+    return step("stop QEMU");
+  }
+  Task<> remove_sockets(const DomainPlan& /*plan*/) override { return step("remove sockets"); }
+  Task<std::shared_ptr<qmp::Client>> connect_monitor(const DomainPlan& /*plan*/,
+                                                     const proc::Process& /*process*/) override {
+    co_await step("connect monitor");
+    co_return nullptr;
+  }
+  Task<> verify(const DomainPlan& /*plan*/,
+                const std::shared_ptr<qmp::Client>& /*monitor*/) override {
+    return step("verify");
+  }
+  Task<> resume(const std::shared_ptr<qmp::Client>& /*monitor*/) override {
+    return step("resume");
+  }
+
+ private:
+  // Suspends, so that a cancellation has its chance, as every real step does.
+  Task<> step(std::string what) {
+    asio::steady_timer timer(co_await asio::this_coro::executor, milliseconds(0));
+    co_await timer.async_wait(asio::use_awaitable);
+    if (what == failing) throw Error(Errc::kernel, "{} failed", what);
+    done.push_back(what);
+    if (what == cancelling) cancellation.emit(asio::cancellation_type::terminal);
+  }
+};
+
+const Log launch_steps = {"make files",      "write intent",    "publish files",   "open files",
+                          "build network",   "start QEMU",      "connect monitor",
+                          "verify",          "resume",          "write running"};
+
+// What each step that is done leaves to be undone, in the order of doing.
+const std::vector<std::pair<std::string, std::string>> undo_of = {{"write intent", "erase record"},
+                                                                  {"publish files", "remove files"},
+                                                                  {"build network", "destroy network"},
+                                                                  {"start QEMU", "stop QEMU"}};
+
+Log expected_after(std::size_t steps_done) {
+  Log log(launch_steps.begin(), launch_steps.begin() + static_cast<std::ptrdiff_t>(steps_done));
+  Log undone;
+  for (const auto& [step, undo] : undo_of)
+    if (std::find(log.begin(), log.end(), step) != log.end()) undone.insert(undone.begin(), undo);
+  log.insert(log.end(), undone.begin(), undone.end());
+  return log;
+}
+
+// The error that the launch ended with; nullptr if it succeeded.
+template <typename T>
+std::exception_ptr run(FakeHost& host, Task<T> task) {
+  asio::io_context loop;
+  std::exception_ptr result;
+  auto done = [&](std::exception_ptr error, auto&&...) { result = error; };
+  asio::co_spawn(loop, std::move(task),
+                 asio::bind_cancellation_slot(host.cancellation.slot(), done));
+  loop.run();
+  return result;
+}
+
+TEST(LaunchTest, DoesItsStepsInOrder) {
+  FakeHost host;
+  EXPECT_EQ(run(host, launch(host, test::plan_for("web"))), nullptr);
+  EXPECT_EQ(host.done, launch_steps);
+}
+
+TEST(LaunchTest, PausedIsNotResumed) {
+  FakeHost host;
+  DomainPlan plan = test::plan_for("web");
+  plan.spec.paused = true;
+  EXPECT_EQ(run(host, launch(host, plan)), nullptr);
+  EXPECT_EQ(std::count(host.done.begin(), host.done.end(), "resume"), 0);
+  EXPECT_EQ(host.done.back(), "write paused");
+}
+
+TEST(LaunchTest, AFailureAtAnyStepUndoesThoseBefore) {
+  for (std::size_t k = 0; k < launch_steps.size(); ++k) {
+    FakeHost host;
+    host.failing = launch_steps[k];
+    const auto error = run(host, launch(host, test::plan_for("web")));
+    ASSERT_NE(error, nullptr) << host.failing;
+    EXPECT_EQ(as_error(error).code(), Errc::kernel);
+    EXPECT_EQ(describe(error), "launch web: " + launch_steps[k] + " failed");
+    EXPECT_EQ(host.done, expected_after(k)) << host.failing;
+  }
+}
+
+TEST(LaunchTest, ACancellationAtAnyStepUndoesIt) {
+  // After the last step, the commit, there is nothing left to be cancelled.
+  for (std::size_t k = 0; k + 1 < launch_steps.size(); ++k) {
+    FakeHost host;
+    host.cancelling = launch_steps[k];
+    const auto error = run(host, launch(host, test::plan_for("web")));
+    ASSERT_NE(error, nullptr) << host.cancelling;
+    EXPECT_EQ(as_error(error).code(), Errc::cancelled);
+    EXPECT_EQ(host.done, expected_after(k + 1)) << host.cancelling;
+  }
+}
+
+TEST(DestroyTest, DoesItsStepsInOrder) {
+  FakeHost host;
+  DomainRecord record;
+  record.plan = test::plan_for("web");
+  EXPECT_EQ(run(host, destroy(host, record)), nullptr);
+  EXPECT_THAT(host.done, ElementsAre("write destroying", "find QEMU", "stop QEMU",
+                                     "destroy network", "remove files", "erase record"));
+}
+
+TEST(DestroyTest, KeepsTheRecordOfWhatItCouldNotRemove) {
+  FakeHost host;
+  host.failing = "destroy network";
+  DomainRecord record;
+  record.plan = test::plan_for("web");
+  const auto error = run(host, destroy(host, record));
+  ASSERT_NE(error, nullptr);
+  EXPECT_THAT(describe(error), HasSubstr("destroy web: destroy network failed"));
+  // The files are removed all the same, the record is not.
+  EXPECT_EQ(host.done.back(), "remove files");
+}
+
+TEST(DestroyTest, LeavesTheNetworkOfAQemuThatDoesNotDie) {
+  FakeHost host;
+  host.failing = "stop QEMU";
+  DomainRecord record;
+  record.plan = test::plan_for("web");
+  EXPECT_NE(run(host, destroy(host, record)), nullptr);
+  EXPECT_EQ(host.done.back(), "find QEMU");
+}
+
+TEST(DestroyTest, IsNotCancelledHalfWay) {
+  FakeHost host;
+  host.cancelling = "stop QEMU";
+  DomainRecord record;
+  record.plan = test::plan_for("web");
+  EXPECT_EQ(run(host, destroy(host, record)), nullptr);
+  EXPECT_EQ(host.done.back(), "erase record");
+}
+
+}  // namespace
+}  // namespace wso::domain
