@@ -1,0 +1,97 @@
+"""Domains outlive the daemon, and the next one goes on managing them."""
+
+import json
+import os
+import signal
+
+import pytest
+from lab import everything, kernel_state, qemus, run, wait_until
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_domains_are_taken_over(lab, daemon, how):
+    states = [daemon.launch_paused(name) for name in ("a", "b")]
+    kernel = kernel_state()
+    daemon.stop(how)
+    assert qemus() == sorted(state["pid"] for state in states)
+    assert kernel_state() == kernel
+    again = lab.start_daemon()
+    assert again.call("domain.list")["domains"] == states
+    assert kernel_state() == kernel
+    status = again.call("domain.status")["domains"]
+    assert [domain["live"]["qemu_status"] for domain in status] == ["prelaunch"] * 2
+    for name in ("a", "b"):
+        again.call("domain.destroy", domain_name=name)
+    assert qemus() == []
+
+
+def test_to_start_again_changes_nothing(lab, daemon):
+    daemon.launch_paused("web")
+    for _ in range(3):
+        before = everything(daemon)
+        daemon.stop(signal.SIGKILL)
+        daemon = lab.start_daemon()
+        assert everything(daemon) == before
+
+
+def test_a_domain_that_ended_meanwhile_is_stopped(lab, daemon):
+    pid = daemon.launch_paused("web")["pid"]
+    daemon.stop()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not qemus(), "QEMU ends")
+    again = lab.start_daemon()
+    state = again.call("domain.list")["domains"][0]
+    assert (state["state"], state["pid"]) == ("stopped", 0)
+    assert "virbrweb" not in run("ip", "link")
+    assert "virbrweb" not in run("nft", "list", "ruleset")
+    assert os.path.exists(state["disk_path"])
+    again.call("domain.destroy", domain_name="web")
+    assert not os.path.exists(state["disk_path"])
+
+
+@pytest.mark.parametrize("qemu", ["alive", "dead"])
+@pytest.mark.parametrize("state", ["launching", "destroying"])
+def test_what_a_crash_left_half_done_is_removed(lab, daemon, state, qemu):
+    before = everything(daemon)
+    pid = daemon.launch_paused("web")["pid"]
+    daemon.stop(signal.SIGKILL)
+    if qemu == "dead":
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not qemus(), "QEMU ends")
+    # As the record is between the first step and the last.
+    path = daemon.workdir / "domains/web.json"
+    record = json.loads(path.read_text())
+    record["state"] = state
+    if state == "launching":
+        record["pid"] = record["start_time"] = 0
+    path.write_text(json.dumps(record))
+    again = lab.start_daemon()
+    assert again.call("domain.list") == {"domains": []}
+    assert everything(again) == before
+
+
+def test_a_link_of_ours_that_no_record_names_is_removed(lab, daemon):
+    daemon.launch_paused("web")
+    before = kernel_state()
+    daemon.stop()
+    run("ip", "link", "add", "virbrlost", "group", str(0x77736F), "type", "bridge")
+    run("ip", "link", "add", "virbrforeign", "type", "bridge")
+    try:
+        lab.start_daemon()
+        run("ip", "link", "delete", "virbrforeign")
+        assert kernel_state() == before
+    finally:
+        run("sh", "-c", "ip link delete virbrforeign 2>/dev/null || true")
+
+
+def test_a_damaged_record_stops_nothing(lab, daemon):
+    daemon.launch_paused("web")
+    daemon.stop()
+    for name, text in [("torn", '{"version": 1, "domain_na'), ("later", '{"version": 99}')]:
+        (daemon.workdir / f"domains/{name}.json").write_text(text)
+    again = lab.start_daemon()
+    assert [d["domain_name"] for d in again.call("domain.list")["domains"]] == ["web"]
+    assert (daemon.workdir / "domains/torn.json").exists()
+    # The name of a record that cannot be read is not free.
+    with pytest.raises(Exception, match="cannot read"):
+        again.launch_paused("torn")
