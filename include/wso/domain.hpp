@@ -15,12 +15,12 @@ inline constexpr std::uint64_t mib = 1024 * kib;
 inline constexpr std::uint64_t gib = 1024 * mib;
 
 struct DomainSpec {
-  std::string domain_name;                       // [A-Za-z0-9][A-Za-z0-9_.-]{0,62}
+  std::string domain_name;  // [A-Za-z0-9][A-Za-z0-9_.-]{0,62}
   int n_cpus = 1;
   std::uint64_t memory_kib = 512 * 1024;
-  std::string iso_path;                          // empty: no CD-ROM
-  std::uint64_t disk_size_bytes = 10 * gib;      // virtual size
-  bool paused = false;                           // leave the vCPUs stopped after the launch
+  std::string iso_path;                      // empty: no CD-ROM
+  std::uint64_t disk_size_bytes = 10 * gib;  // virtual size
+  bool paused = false;                       // leave the vCPUs stopped after the launch
 
   bool operator==(const DomainSpec&) const = default;
 };

@@ -22,6 +22,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <sys/types.h>
+
 #include <wso/domain.hpp>
 
 namespace wso {

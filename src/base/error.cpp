@@ -3,6 +3,7 @@
 
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
+
 #include <wso/base/error.hpp>
 
 namespace wso {

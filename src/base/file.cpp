@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
 #include <wso/base/error.hpp>
 #include <wso/base/file.hpp>
 
@@ -157,7 +158,8 @@ Removal remove_if_same(const fs::path& path, const FileIdentity& identity) {
 }
 
 void make_directories(const fs::path& path, mode_t mode) {
-  if (path.has_relative_path() && path.has_parent_path()) make_directories(path.parent_path(), 0755);
+  if (path.has_relative_path() && path.has_parent_path())
+    make_directories(path.parent_path(), 0755);
   if (path.empty() || ::mkdir(path.c_str(), mode) == 0) return;
   const int error_number = errno;
   std::error_code ec;

@@ -1,5 +1,6 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+
 #include <wso/base/error.hpp>
 #include <wso/base/log.hpp>
 

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
 #include <wso/base/error.hpp>
 #include <wso/base/file.hpp>
 #include <wso/base/unix_socket.hpp>
@@ -39,8 +40,9 @@ const sockaddr* generic(const sockaddr_un& address) {
 
 void check_socket_path(const fs::path& path) {
   if (path.native().size() >= sizeof(sockaddr_un::sun_path))
-    throw Error(Errc::invalid_argument, "socket path {} is longer than {} bytes: choose a shorter one",
-                path.native(), sizeof(sockaddr_un::sun_path) - 1);
+    throw Error(Errc::invalid_argument,
+                "socket path {} is longer than {} bytes: choose a shorter one", path.native(),
+                sizeof(sockaddr_un::sun_path) - 1);
 }
 
 UniqueFd listen_unix(const fs::path& path, mode_t mode, std::optional<gid_t> group) {

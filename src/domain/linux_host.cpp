@@ -4,6 +4,7 @@
 
 #include <boost/asio/redirect_error.hpp>
 #include <fcntl.h>
+
 #include <wso/base/error.hpp>
 #include <wso/base/file.hpp>
 #include <wso/base/log.hpp>
@@ -116,9 +117,8 @@ Task<> LinuxHost::stop_networks() {
 }
 
 Task<> LinuxHost::write_record(const DomainRecord& record) {
-  return offload(worker_, [this, &record] {
-    records_.write(record.plan.spec.domain_name, to_json(record));
-  });
+  return offload(
+      worker_, [this, &record] { records_.write(record.plan.spec.domain_name, to_json(record)); });
 }
 
 Task<> LinuxHost::erase_record(const std::string& domain_name) {

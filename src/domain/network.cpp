@@ -127,8 +127,7 @@ void Networks::destroy(const std::vector<DomainPlan>& plans) {
       any_dying = true;
     });
   }
-  if (any_dying)
-    attempt("bridges", [&] { net::delete_group(socket, net::dying_link_group); });
+  if (any_dying) attempt("bridges", [&] { net::delete_group(socket, net::dying_link_group); });
   // The rules last, as they were first.
   for (const auto& plan : plans)
     attempt("firewall elements of " + plan.spec.domain_name,

@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+
 #include <wso/base/error.hpp>
 #include <wso/domain/plan.hpp>
 #include <wso/image/qcow2.hpp>
@@ -40,9 +41,8 @@ bool is_alphanumeric(char c) {
 
 std::string choose_id(const std::string& domain_name, const Digest& digest, const Taken& taken) {
   constexpr std::string_view prefix = "wso-";
-  const std::size_t start = domain_name.starts_with(prefix) && domain_name.size() > prefix.size()
-                                ? prefix.size()
-                                : 0;
+  const std::size_t start =
+      domain_name.starts_with(prefix) && domain_name.size() > prefix.size() ? prefix.size() : 0;
   const std::array<std::string, 2> candidates = {domain_name.substr(start, id_length),
                                                  hex(digest.data(), id_length / 2)};
   for (const auto& id : candidates)
@@ -63,14 +63,14 @@ net::Ipv4Address choose_address(const Digest& digest, const Settings& settings,
     const net::Ipv4Address candidate{settings.subnet.base.value + 2 + (hash + step) % places};
     if (candidate != settings.gateway && !taken.address(candidate)) return candidate;
   }
-  throw Error(Errc::busy,
-              "subnet {} is full: destroy a domain, or configure a larger subnet",
+  throw Error(Errc::busy, "subnet {} is full: destroy a domain, or configure a larger subnet",
               net::to_string(settings.subnet));
 }
 
 void check_range(std::string_view what, std::uint64_t value, std::uint64_t min, std::uint64_t max) {
   if (value < min || value > max)
-    throw Error(Errc::invalid_argument, "{} is {}, and must be from {} to {}", what, value, min, max);
+    throw Error(Errc::invalid_argument, "{} is {}, and must be from {} to {}", what, value, min,
+                max);
 }
 
 }  // namespace
@@ -89,12 +89,11 @@ net::MacAddress DomainPlan::bridge_mac() const {
 }
 
 void validate_domain_name(std::string_view domain_name) {
-  const bool valid =
-      !domain_name.empty() && domain_name.size() <= name_limit &&
-      is_alphanumeric(domain_name.front()) &&
-      std::all_of(domain_name.begin(), domain_name.end(), [](char c) {
-        return is_alphanumeric(c) || c == '_' || c == '.' || c == '-';
-      });
+  const bool valid = !domain_name.empty() && domain_name.size() <= name_limit &&
+                     is_alphanumeric(domain_name.front()) &&
+                     std::all_of(domain_name.begin(), domain_name.end(), [](char c) {
+                       return is_alphanumeric(c) || c == '_' || c == '.' || c == '-';
+                     });
   if (!valid)
     throw Error(Errc::invalid_argument,
                 "'{}' is no domain name: use 1 to {} letters, digits, '_', '.' and '-', the first "
@@ -152,9 +151,9 @@ nft::Guest firewall_guest(const DomainPlan& plan, const Settings& settings) {
 }
 
 guest::NetworkConfig network_config(const DomainPlan& plan, const Settings& settings) {
-  return {plan.spec.domain_name,         net::to_string(plan.mac),
-          net::to_string(plan.address),  settings.subnet.prefix_length,
-          net::to_string(settings.gateway), settings.dns_servers};
+  return {
+      plan.spec.domain_name,         net::to_string(plan.mac),         net::to_string(plan.address),
+      settings.subnet.prefix_length, net::to_string(settings.gateway), settings.dns_servers};
 }
 
 }  // namespace wso::domain

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+
 #include <wso/base/json.hpp>
 #include <wso/domain/qemu_args.hpp>
 
@@ -44,27 +45,25 @@ void add_machine(Arguments& arguments, const DomainPlan& plan, const std::string
 
 void add_drives(Arguments& arguments, const QemuFds& fds) {
   arguments.add_fd(disk_set, fds.disk);
-  arguments.add("-blockdev", json({{"driver", "qcow2"},
-                                   {"node-name", "disk"},
-                                   {"backing", nullptr},
-                                   {"discard", "unmap"},
-                                   {"file",
-                                    {{"driver", "file"},
-                                     {"filename", fdset(disk_set)},
-                                     {"discard", "unmap"}}}}));
+  arguments.add(
+      "-blockdev",
+      json({{"driver", "qcow2"},
+            {"node-name", "disk"},
+            {"backing", nullptr},
+            {"discard", "unmap"},
+            {"file", {{"driver", "file"}, {"filename", fdset(disk_set)}, {"discard", "unmap"}}}}));
   arguments.add("-device", json({{"driver", "virtio-blk-pci"},
                                  {"id", "drive-disk"},
                                  {"drive", "disk"},
                                  {"bootindex", 2}}));
   if (fds.iso < 0) return;
   arguments.add_fd(iso_set, fds.iso);
-  arguments.add("-blockdev", json({{"driver", "raw"},
-                                   {"node-name", "iso"},
-                                   {"read-only", true},
-                                   {"file",
-                                    {{"driver", "file"},
-                                     {"filename", fdset(iso_set)},
-                                     {"read-only", true}}}}));
+  arguments.add(
+      "-blockdev",
+      json({{"driver", "raw"},
+            {"node-name", "iso"},
+            {"read-only", true},
+            {"file", {{"driver", "file"}, {"filename", fdset(iso_set)}, {"read-only", true}}}}));
   arguments.add("-device", json({{"driver", "ide-cd"},
                                  {"id", "drive-iso"},
                                  {"bus", "ide.0"},
@@ -74,9 +73,8 @@ void add_drives(Arguments& arguments, const QemuFds& fds) {
 
 void add_network(Arguments& arguments, const DomainPlan& plan, const QemuFds& fds) {
   // QAPI takes the descriptor as a string: the name of one, or its number.
-  arguments.add("-netdev", json({{"type", "tap"},
-                                 {"id", "net"},
-                                 {"fd", fmt::format("{}", fds.tap)}}));
+  arguments.add("-netdev",
+                json({{"type", "tap"}, {"id", "net"}, {"fd", fmt::format("{}", fds.tap)}}));
   // Without the option ROM: nobody boots from this network, and loading it costs time.
   arguments.add("-device", json({{"driver", "virtio-net-pci"},
                                  {"id", "nic"},
@@ -84,20 +82,18 @@ void add_network(Arguments& arguments, const DomainPlan& plan, const QemuFds& fd
                                  {"mac", net::to_string(plan.mac)},
                                  {"romfile", ""}}));
   // -fw_cfg reads by plain open(2), which knows no fdset.
-  arguments.add("-fw_cfg", fmt::format("name=opt/wso/netconfig,file=/proc/self/fd/{}",
-                                       fds.network_script));
+  arguments.add("-fw_cfg",
+                fmt::format("name=opt/wso/netconfig,file=/proc/self/fd/{}", fds.network_script));
 }
 
 void add_console(Arguments& arguments, const QemuFds& fds) {
-  arguments.add("-chardev",
-                fmt::format("socket,id=console,fd={},server=on,wait=off", fds.console));
+  arguments.add("-chardev", fmt::format("socket,id=console,fd={},server=on,wait=off", fds.console));
   arguments.add("-device",
                 json({{"driver", "isa-serial"}, {"id", "serial"}, {"chardev", "console"}}));
 }
 
 void add_monitor(Arguments& arguments, const QemuFds& fds) {
-  arguments.add("-chardev",
-                fmt::format("socket,id=monitor,fd={},server=on,wait=off", fds.monitor));
+  arguments.add("-chardev", fmt::format("socket,id=monitor,fd={},server=on,wait=off", fds.monitor));
   arguments.add("-mon", "chardev=monitor,mode=control");
 }
 

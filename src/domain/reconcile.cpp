@@ -1,6 +1,6 @@
 // What a server does at its start with what an earlier one left: domains whose QEMU lives are taken
-// over, those whose QEMU has gone are stopped, half-made and half-destroyed ones are removed. To do it
-// twice changes nothing.
+// over, those whose QEMU has gone are stopped, half-made and half-destroyed ones are removed. To do
+// it twice changes nothing.
 #include <wso/base/error.hpp>
 #include <wso/base/log.hpp>
 
@@ -47,7 +47,8 @@ Task<> Server::State::load() {
   }
   // Before the links of unknown domains are swept away, as a QEMU that still runs needs its rules.
   for (const auto& domain_name : halves)
-    work.spawn("remove what is left of " + domain_name, domain::destroy(host, find(domain_name).record));
+    work.spawn("remove what is left of " + domain_name,
+               domain::destroy(host, find(domain_name).record));
   co_await work.join();
   for (const auto& domain_name : halves) domains.erase(domain_name);
 
@@ -70,11 +71,13 @@ Task<> Server::State::adopt(std::string domain_name) {
   }
   // Watched in any case: a QEMU that does not answer now may still end.
   tasks.spawn("watch " + domain_name, watch(domain_name, *process));
-  auto connecting = qmp::Client::connect("QMP of " + domain_name, record.plan.monitor_path, adopt_limit);
+  auto connecting =
+      qmp::Client::connect("QMP of " + domain_name, record.plan.monitor_path, adopt_limit);
   auto monitor = co_await std::move(connecting);
   const Json answer = co_await monitor->query("query-status");
   Domain& domain = find(domain_name);
-  domain.record.state = optional_bool(answer, "running", false) ? RunState::running : RunState::paused;
+  domain.record.state =
+      optional_bool(answer, "running", false) ? RunState::running : RunState::paused;
   domain.monitor = std::move(monitor);
   domain.monitor->on_event(
       [this, domain_name](const qmp::Event& event) { follow(domain_name, event); });

@@ -6,9 +6,7 @@ namespace {
 
 constexpr int format_version = 1;
 
-Json to_json(const FileIdentity& file) {
-  return {{"device", file.device}, {"inode", file.inode}};
-}
+Json to_json(const FileIdentity& file) { return {{"device", file.device}, {"inode", file.inode}}; }
 
 FileIdentity parse_identity(const Json& record, std::string_view key) {
   const Json* json = find_field(record, key);

@@ -7,6 +7,7 @@
 #include <sys/sysinfo.h>
 #include <sys/un.h>
 #include <unistd.h>
+
 #include <wso/base/error.hpp>
 #include <wso/base/log.hpp>
 
@@ -75,8 +76,7 @@ Server::State::State(asio::any_io_executor the_executor, ServerOptions server_op
 
 Server::State::Domain& Server::State::find(std::string_view domain_name) {
   const auto found = domains.find(domain_name);
-  if (found == domains.end())
-    throw Error(Errc::not_found, "there is no domain {}", domain_name);
+  if (found == domains.end()) throw Error(Errc::not_found, "there is no domain {}", domain_name);
   return found->second;
 }
 
@@ -165,8 +165,8 @@ Task<DomainState> Server::launch_domain(DomainSpec spec) {
     throw Error(Errc::already_exists,
                 "there is a domain {} already: destroy it, or choose another name", domain_name);
   domain::DomainRecord intent;
-  intent.plan = domain::make_plan(std::move(spec), state.settings, state.taken(),
-                                  domain::random_uuid());
+  intent.plan =
+      domain::make_plan(std::move(spec), state.settings, state.taken(), domain::random_uuid());
   const domain::DomainPlan plan = intent.plan;
   // The name, the id and the address are this launch's from here on.
   state.domains[domain_name] = State::Domain{std::move(intent), nullptr};

@@ -114,8 +114,10 @@ Task<std::vector<DomainStatus>> Server::status(std::vector<std::string> names) {
     if (link != links.end())
       status.network = {link->second.tx_bytes, link->second.tx_packets, link->second.rx_bytes,
                         link->second.rx_packets};
-    if (domain.monitor) asking.spawn("status of " + names[i], ask(domain.monitor, status));
-    else if (domain.has_qemu()) status.problem = "QEMU does not answer";
+    if (domain.monitor)
+      asking.spawn("status of " + names[i], ask(domain.monitor, status));
+    else if (domain.has_qemu())
+      status.problem = "QEMU does not answer";
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   co_await asking.join();

@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+
 #include <wso/api/rpc.hpp>
 #include <wso/base/error.hpp>
 #include <wso/base/log.hpp>

@@ -6,6 +6,7 @@
 
 #include <boost/asio/local/stream_protocol.hpp>
 #include <sys/types.h>
+
 #include <wso/base/file.hpp>
 #include <wso/base/task.hpp>
 

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+
 #include <wso/base/error.hpp>
 #include <wso/base/log.hpp>
 
@@ -71,7 +72,8 @@ int run(const Config& config) {
 // What the command line says, to be laid over the file once that is read.
 struct Flags {
   std::string config;
-  std::optional<std::string> workdir, runtime_dir, disk_dir, socket, accel, qemu, log_level, on_exit;
+  std::optional<std::string> workdir, runtime_dir, disk_dir, socket, accel, qemu, log_level,
+      on_exit;
 };
 
 void lay_over(Config& config, const Flags& flags) {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include <unistd.h>
+
 #include <wso/api/rpc.hpp>
 #include <wso/api/wire.hpp>
 #include <wso/base/error.hpp>

@@ -1,5 +1,6 @@
-// Launches with a real kernel, disk and QEMU in which each step in turn fails, or the launch is cancelled
-// during it: all is as it was. Run under tests/support/isolated, as root of a host of its own.
+// Launches with a real kernel, disk and QEMU in which each step in turn fails, or the launch is
+// cancelled during it: all is as it was. Run under tests/support/isolated, as root of a host of its
+// own.
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
+
 #include <wso/domain/lifecycle.hpp>
 
 #include "../../src/domain/linux_host.hpp"
@@ -21,9 +23,7 @@ const fs::path root = "/run/launch-faults";
 
 enum class Fault { failure, cancellation };
 
-std::string_view name(Fault fault) {
-  return fault == Fault::failure ? "fails" : "is cancelled";
-}
+std::string_view name(Fault fault) { return fault == Fault::failure ? "fails" : "is cancelled"; }
 
 // The real host, but for one fault at one of the steps of a launch.
 class FaultyHost final : public Host {
@@ -78,8 +78,7 @@ class FaultyHost final : public Host {
   template <typename T>
   Task<T> faulty(std::string step, Task<T> work) {
     const bool chosen = step == step_;
-    if (chosen && fault_ == Fault::failure)
-      throw Error(Errc::kernel, "{} failed on command", step);
+    if (chosen && fault_ == Fault::failure) throw Error(Errc::kernel, "{} failed on command", step);
     if constexpr (std::is_void_v<T>) {
       co_await std::move(work);
       strike(chosen);
@@ -118,9 +117,9 @@ std::string everything() {
       root.native() + " -not -name log | sort; grep -lsz gues[t]= /proc/[0-9]*/cmdline || true");
 }
 
-const std::array<std::string, 10> steps = {"make files",    "write intent", "publish files", "open files",
-                                          "build network", "start QEMU",   "connect monitor",
-                                          "verify",        "resume",       "commit"};
+const std::array<std::string, 10> steps = {
+    "make files", "write intent",    "publish files", "open files", "build network",
+    "start QEMU", "connect monitor", "verify",        "resume",     "commit"};
 
 class LaunchFaultsTest : public testing::TestWithParam<std::tuple<std::string, Fault>> {};
 
@@ -144,9 +143,8 @@ TEST_P(LaunchFaultsTest, LeaveNothing) {
   spec.memory_kib = 32 * 1024;
   const DomainPlan plan = make_plan(spec, settings, nothing_taken, random_uuid());
 
-  asio::co_spawn(loop, real.start_networks({}), [](const std::exception_ptr& error) {
-    ASSERT_FALSE(error) << describe(error);
-  });
+  asio::co_spawn(loop, real.start_networks({}),
+                 [](const std::exception_ptr& error) { ASSERT_FALSE(error) << describe(error); });
   loop.run();
   loop.restart();
   const std::string before = everything();
@@ -157,8 +155,7 @@ TEST_P(LaunchFaultsTest, LeaveNothing) {
                  asio::bind_cancellation_slot(host.cancellation.slot(), done));
   loop.run();
   ASSERT_TRUE(failure) << step << " " << name(fault) << ": the launch succeeded";
-  EXPECT_EQ(as_error(failure).code(),
-            fault == Fault::cancellation ? Errc::cancelled : Errc::kernel)
+  EXPECT_EQ(as_error(failure).code(), fault == Fault::cancellation ? Errc::cancelled : Errc::kernel)
       << describe(failure);
   EXPECT_EQ(describe(failure).find("undoing"), std::string::npos) << describe(failure);
   EXPECT_EQ(everything(), before);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include <sys/types.h>
+
 #include <wso/base/unique_fd.hpp>
 
 namespace wso {
@@ -21,8 +22,8 @@ struct FileIdentity {
 
 FileIdentity identity_of(int fd);
 
-// Makes a new file that only its owner reads and writes unless `mode` says otherwise. Whatever is at
-// the path already, a dangling symlink too, is Errc::already_exists and is left alone.
+// Makes a new file that only its owner reads and writes unless `mode` says otherwise. Whatever is
+// at the path already, a dangling symlink too, is Errc::already_exists and is left alone.
 UniqueFd create_new_file(const std::filesystem::path& path, mode_t mode);
 
 // Makes a file in the directory that has no name yet (O_TMPFILE): when its descriptor is closed
@@ -54,8 +55,8 @@ bool remove_file_durably(const std::filesystem::path& path);
 
 enum class Removal { removed, absent, foreign };
 
-// Removes the file at the path if it is still the one with this identity. Another file that has taken
-// its place is foreign, and is left alone.
+// Removes the file at the path if it is still the one with this identity. Another file that has
+// taken its place is foreign, and is left alone.
 Removal remove_if_same(const std::filesystem::path& path, const FileIdentity& identity);
 
 // Makes the directory and those above it. An existing one must be a directory.

@@ -1,6 +1,6 @@
 // The log of a wso program: lines on standard error, with a level each.
-//   error: something is lost or left behind; warn: somebody should look; info: what a user asked for
-//   was done; debug: how it was done.
+//   error: something is lost or left behind; warn: somebody should look; info: what a user asked
+//   for was done; debug: how it was done.
 #pragma once
 
 #include <string_view>

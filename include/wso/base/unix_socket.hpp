@@ -5,6 +5,7 @@
 #include <optional>
 
 #include <sys/types.h>
+
 #include <wso/base/unique_fd.hpp>
 
 namespace wso {

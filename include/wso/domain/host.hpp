@@ -1,5 +1,5 @@
-// The steps that a launch and a destruction are made of, each one verb. The seam at which tests make
-// any step fail: LinuxHost does them for real.
+// The steps that a launch and a destruction are made of, each one verb. The seam at which tests
+// make any step fail: LinuxHost does them for real.
 #pragma once
 
 #include <filesystem>
@@ -58,8 +58,7 @@ class Host {
   virtual Task<std::shared_ptr<qmp::Client>> connect_monitor(const DomainPlan& plan,
                                                              const proc::Process& process) = 0;
   // That the one who answers is this domain's QEMU, with its vCPUs stopped.
-  virtual Task<> verify(const DomainPlan& plan,
-                        const std::shared_ptr<qmp::Client>& monitor) = 0;
+  virtual Task<> verify(const DomainPlan& plan, const std::shared_ptr<qmp::Client>& monitor) = 0;
   virtual Task<> resume(const std::shared_ptr<qmp::Client>& monitor) = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include <sys/types.h>
+
 #include <wso/domain.hpp>
 #include <wso/domain/settings.hpp>
 #include <wso/guest/netconfig.hpp>
@@ -48,8 +49,8 @@ struct Taken {
   std::function<bool(net::Ipv4Address address)> address;
 };
 
-// `spec` has been validated. Throws Errc::already_exists if both ids that the name allows are taken,
-// Errc::busy if the subnet is full.
+// `spec` has been validated. Throws Errc::already_exists if both ids that the name allows are
+// taken, Errc::busy if the subnet is full.
 DomainPlan make_plan(DomainSpec spec, const Settings& settings, const Taken& taken,
                      std::string uuid);
 

@@ -10,8 +10,8 @@ namespace wso::domain {
 
 // The open files that QEMU is started with, under the numbers that they have in the daemon.
 struct QemuFds {
-  int monitor = -1;         // listening
-  int console = -1;         // listening
+  int monitor = -1;  // listening
+  int console = -1;  // listening
   int tap = -1;
   int disk = -1;            // read and write
   int iso = -1;             // read; -1: no CD-ROM

@@ -20,7 +20,7 @@ struct DomainRecord {
   // Which files are the domain's: only these are ever opened again or removed.
   FileIdentity disk;
   FileIdentity script;
-  bool keep_disk = false;  // of a destruction under way
+  bool keep_disk = false;      // of a destruction under way
   proc::ProcessIdentity qemu;  // pid 0: none, or not known yet
   std::int64_t started_at = 0;
 

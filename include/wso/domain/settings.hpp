@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <sys/types.h>
+
 #include <wso/net/address.hpp>
 #include <wso/server.hpp>
 
@@ -15,7 +16,7 @@ namespace wso::domain {
 
 // How QEMU runs guest code, decided.
 struct Acceleration {
-  std::string name = "tcg";  // QEMU's own word: "kvm" or "tcg"
+  std::string name = "tcg";           // QEMU's own word: "kvm" or "tcg"
   std::optional<gid_t> device_group;  // membership that opens /dev/kvm
 };
 

@@ -9,7 +9,7 @@ namespace wso::guest {
 
 struct NetworkConfig {
   std::string domain_name;
-  std::string mac_address;   // finds the guest's interface
+  std::string mac_address;  // finds the guest's interface
   std::string ip_address;
   int prefix_length = 24;
   std::string gateway;

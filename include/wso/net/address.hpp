@@ -19,7 +19,7 @@ std::string to_string(Ipv4Address address);
 Ipv4Address parse_ipv4(std::string_view text);
 
 struct Ipv4Subnet {
-  Ipv4Address base;     // host bits are zero
+  Ipv4Address base;       // host bits are zero
   int prefix_length = 0;  // 0 to 32
   auto operator<=>(const Ipv4Subnet&) const = default;
 

@@ -1,5 +1,5 @@
-// The rtnetlink socket, opened in the network namespace of the calling thread. Everything of wso::net
-// goes through one; none of it may be used by two threads at once.
+// The rtnetlink socket, opened in the network namespace of the calling thread. Everything of
+// wso::net goes through one; none of it may be used by two threads at once.
 #pragma once
 
 #include <memory>

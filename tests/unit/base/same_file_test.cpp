@@ -20,8 +20,7 @@ class SameFileTest : public testing::Test {
   test::Scratch scratch_;
 
   void expect_refused(const fs::path& path, const FileIdentity& identity, Errc code) {
-    const Error error =
-        test::failure_of_call([&] { open_same_file(path, O_RDWR, identity); });
+    const Error error = test::failure_of_call([&] { open_same_file(path, O_RDWR, identity); });
     EXPECT_EQ(error.code(), code) << error.what();
     EXPECT_NE(std::string(error.what()).find(path.native()), std::string::npos) << error.what();
   }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+
 #include <wso/domain/lifecycle.hpp>
 
 #include "fixtures.hpp"
@@ -73,9 +74,7 @@ class FakeHost final : public Host {
                 const std::shared_ptr<qmp::Client>& /*monitor*/) override {
     return step("verify");
   }
-  Task<> resume(const std::shared_ptr<qmp::Client>& /*monitor*/) override {
-    return step("resume");
-  }
+  Task<> resume(const std::shared_ptr<qmp::Client>& /*monitor*/) override { return step("resume"); }
 
  private:
   // Suspends, so that a cancellation has its chance, as every real step does.
@@ -88,15 +87,16 @@ class FakeHost final : public Host {
   }
 };
 
-const Log launch_steps = {"make files",      "write intent",    "publish files",   "open files",
-                          "build network",   "start QEMU",      "connect monitor",
-                          "verify",          "resume",          "write running"};
+const Log launch_steps = {"make files",    "write intent", "publish files",   "open files",
+                          "build network", "start QEMU",   "connect monitor", "verify",
+                          "resume",        "write running"};
 
 // What each step that is done leaves to be undone, in the order of doing.
-const std::vector<std::pair<std::string, std::string>> undo_of = {{"write intent", "erase record"},
-                                                                  {"publish files", "remove files"},
-                                                                  {"build network", "destroy network"},
-                                                                  {"start QEMU", "stop QEMU"}};
+const std::vector<std::pair<std::string, std::string>> undo_of = {
+    {"write intent", "erase record"},
+    {"publish files", "remove files"},
+    {"build network", "destroy network"},
+    {"start QEMU", "stop QEMU"}};
 
 Log expected_after(std::size_t steps_done) {
   Log log(launch_steps.begin(), launch_steps.begin() + static_cast<std::ptrdiff_t>(steps_done));

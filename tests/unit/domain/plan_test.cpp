@@ -1,6 +1,7 @@
 #include <set>
 
 #include <gtest/gtest.h>
+
 #include <wso/base/error.hpp>
 
 #include "fixtures.hpp"
@@ -110,7 +111,8 @@ TEST(ValidateTest, DomainNames) {
   for (const char* good : {"a", "0", "web", "Web-1_x.y", "wso-3332a2"})
     EXPECT_NO_THROW(validate_domain_name(good)) << good;
   EXPECT_NO_THROW(validate_domain_name(std::string(63, 'a')));
-  for (const char* bad : {"", "-a", ".a", "_a", "..", "a b", "a/b", "a\n", "a,b", "a;b", "ä", "a\x01"})
+  for (const char* bad :
+       {"", "-a", ".a", "_a", "..", "a b", "a/b", "a\n", "a,b", "a;b", "ä", "a\x01"})
     EXPECT_THROW(validate_domain_name(bad), Error) << bad;
   EXPECT_THROW(validate_domain_name(std::string(64, 'a')), Error);
   EXPECT_THROW(validate_domain_name(std::string_view("a\0b", 3)), Error);

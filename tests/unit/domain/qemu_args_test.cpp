@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include <gtest/gtest.h>
+
 #include <wso/domain/qemu_args.hpp>
 
 #include "fixtures.hpp"

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+
 #include <wso/base/error.hpp>
 
 #include "fixtures.hpp"
