@@ -56,7 +56,7 @@ Firewall::Firewall() {
 std::string Firewall::run(const std::string& command) {
   const int result = ::nft_run_cmd_from_buffer(context_.get(), command.c_str());
   // To fetch a buffer also empties it: both, so that nothing is left for the next command.
-  const std::string printed = ::nft_ctx_get_output_buffer(context_.get());
+  std::string printed = ::nft_ctx_get_output_buffer(context_.get());
   const std::string errors = ::nft_ctx_get_error_buffer(context_.get());
   if (result != 0) throw refusal(errors);
   return printed;

@@ -176,10 +176,13 @@ except OSError:
 
 
 def test_a_live_socket_is_refused_and_a_dead_one_taken_over(lab, daemon):
-    command = [BUILD / "src/wsod/wsod", "run", "--socket", daemon.socket_path]
+    # In a namespace of its own, where nothing but the socket is in its way.
+    command = ["unshare", "--net", BUILD / "src/wsod/wsod", "run", "--socket", daemon.socket_path]
     command += ["--workdir", "/run/lab/other", "--runtime-dir", "/run/lab/other"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=20)
     assert done.returncode == 1
+    assert f"a wsod answers on {daemon.socket_path} already" in done.stderr
+    assert daemon.call("domain.list") == {"domains": []}
     daemon.stop(signal.SIGKILL)
     assert daemon.socket_path.exists()
     again = lab.start_daemon()
