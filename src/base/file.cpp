@@ -103,7 +103,8 @@ UniqueFd open_same_file(const fs::path& path, int flags, const FileIdentity& ide
 }
 
 std::optional<std::string> read_file(const fs::path& path, std::size_t limit) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  // O_NONBLOCK: a FIFO in the file's place reads as empty, and holds nobody up.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd && errno == ENOENT) return std::nullopt;
   if (!fd) throw_errno(fmt::format("open {}", path.native()));
   std::string contents(limit + 1, '\0');

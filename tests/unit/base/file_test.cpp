@@ -114,6 +114,9 @@ TEST_F(FileTest, ReadGivesAllUpToTheLimit) {
   EXPECT_EQ(read_file(path, 5), "12345");
   EXPECT_EQ(read_file(dir_.put("empty", ""), 0), "");
   EXPECT_EQ(read_file(dir_ / "nothing", 5), std::nullopt);
+  // Nobody writes to it: a blocking open would wait for ever.
+  ASSERT_EQ(::mkfifo((dir_ / "fifo").c_str(), 0600), 0);
+  EXPECT_EQ(read_file(dir_ / "fifo", 5), "");
 }
 
 TEST_F(FileTest, ReadRefusesWhatIsLargerThanTheLimitOrNoFile) {
