@@ -47,10 +47,8 @@ Task<> Server::State::load() {
   }
   // Before the links of unknown domains are swept away, as a QEMU that still runs needs its rules.
   for (const auto& domain_name : halves)
-    work.spawn("remove what is left of " + domain_name,
-               domain::destroy(host, find(domain_name).record));
+    work.spawn("remove what is left of " + domain_name, remove_half(domain_name));
   co_await work.join();
-  for (const auto& domain_name : halves) domains.erase(domain_name);
 
   co_await host.start_networks(alive);
   for (const auto& plan : alive)
@@ -60,6 +58,19 @@ Task<> Server::State::load() {
   co_await work.join();
   log::info("{} domains taken over, {} stopped, {} removed", alive.size(), gone.size(),
             halves.size());
+}
+
+Task<> Server::State::remove_half(std::string domain_name) {
+  const domain::DomainRecord record = find(domain_name).record;
+  auto done = co_await detail::outcome_of(domain::destroy(host, record));
+  if (!done.error) {
+    domains.erase(domain_name);
+    co_return;
+  }
+  // It stays in sight, to be destroyed when what is in the way has gone.
+  log::error("{}", describe(done.error));
+  find(domain_name).record.state = RunState::stopped;
+  find(domain_name).record.reason = describe(done.error);
 }
 
 Task<> Server::State::adopt(std::string domain_name) {

@@ -191,14 +191,15 @@ Task<DomainState> Server::destroy_domain(std::string domain_name, bool keep_disk
   const RunState before = domain.record.state;
   domain.record.state = RunState::destroying;
   domain.record.keep_disk = keep_disk;
-  if (domain.monitor) domain.monitor->close();
-  domain.monitor.reset();
   const domain::DomainRecord record = domain.record;
   auto done = co_await detail::outcome_of(domain::destroy(state.host, record));
   if (done.error) {
-    // What is left is a domain without QEMU, which can be destroyed again.
-    state.find(domain_name).record.state = RunState::stopped;
-    state.find(domain_name).record.reason = describe(done.error);
+    // It can be destroyed again. A QEMU that still runs must not be taken for gone: its rules stay.
+    const bool alive = (co_await state.host.find_qemu(record)).has_value();
+    State::Domain& left = state.find(domain_name);
+    left.record.state = alive ? before : RunState::stopped;
+    left.record.reason = describe(done.error);
+    if (!alive) left.monitor.reset();
     std::rethrow_exception(done.error);
   }
   state.domains.erase(domain_name);

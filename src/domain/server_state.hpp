@@ -41,6 +41,7 @@ struct Server::State {
   // Makes the record of a domain whose QEMU has gone, and what it left, tell so.
   Task<> settle(std::string domain_name, std::string reason);
   Task<> adopt(std::string domain_name);
+  Task<> remove_half(std::string domain_name);
   Task<> load();
 
   asio::any_io_executor executor;

@@ -3,7 +3,7 @@
 import socket
 import time
 
-from lab import BUILD
+from lab import sanitized
 
 
 def test_status_answers_while_launches_are_under_way(daemon):
@@ -37,5 +37,4 @@ def test_status_answers_while_launches_are_under_way(daemon):
 
 def limit(seconds):
     """The design's limit; sanitizers make the daemon several times slower."""
-    sanitized = b"__asan_init" in (BUILD / "src/wsod/wsod").read_bytes()
-    return seconds * (10 if sanitized else 1)
+    return seconds * (10 if sanitized() else 1)

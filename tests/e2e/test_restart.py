@@ -70,6 +70,38 @@ def test_what_a_crash_left_half_done_is_removed(lab, daemon, state, qemu):
     assert everything(again) == before
 
 
+def test_what_cannot_be_removed_stays_in_sight(lab, daemon):
+    state = daemon.launch_paused("web")
+    daemon.stop(signal.SIGKILL)
+    path = daemon.workdir / "domains/web.json"
+    path.write_text(path.read_text().replace('"state":"paused"', '"state":"destroying"'))
+    run("mount", "--bind", daemon.disks, daemon.disks)
+    run("mount", "-o", "remount,ro,bind", daemon.disks)
+    try:
+        again = lab.start_daemon()
+        left = again.call("domain.list")["domains"][0]
+        assert left["state"] == "stopped" and "Read-only" in left["reason"]
+    finally:
+        run("umount", daemon.disks)
+    again.call("domain.destroy", domain_name="web")
+    assert not os.path.exists(state["disk_path"])
+
+
+def test_a_destruction_that_fails_leaves_the_rules_of_a_running_qemu(lab, daemon):
+    state = daemon.launch_paused("web")
+    run("mount", "--bind", daemon.workdir, daemon.workdir)
+    run("mount", "-o", "remount,ro,bind", daemon.workdir)
+    try:
+        with pytest.raises(Exception, match="Read-only"):
+            daemon.call("domain.destroy", domain_name="web")
+        assert daemon.call("domain.list")["domains"][0]["state"] == "paused"
+        assert daemon.stop() == 0
+        assert qemus() == [state["pid"]]
+        assert "virbrweb" in run("nft", "list", "ruleset")
+    finally:
+        run("umount", daemon.workdir)
+
+
 def test_a_link_of_ours_that_no_record_names_is_removed(lab, daemon):
     daemon.launch_paused("web")
     before = kernel_state()

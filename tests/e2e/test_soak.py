@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 
-from lab import everything, run
+from lab import everything, run, sanitized
 
 
 def open_files(daemon):
@@ -45,6 +45,7 @@ def test_a_thousand_launches_and_destructions(lab):
     assert (everything(daemon), open_files(daemon), threads(daemon)) == before
     print(f"memory after 100, 400, 700 and 1000 rounds: {memory} KiB")
     # Less than a kilobyte a round would be a leak all the same: the last 300 add next to nothing.
-    assert memory[3] - memory[2] < 300
+    # AddressSanitizer keeps what was freed in quarantine, up to 256 MiB of it.
+    assert memory[3] - memory[2] < (16 * 1024 if sanitized() else 300)
     assert "error" not in daemon.log
     assert run("ip", "-o", "link").count("\n") == 2
