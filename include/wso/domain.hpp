@@ -14,6 +14,43 @@ inline constexpr std::uint64_t kib = 1024;
 inline constexpr std::uint64_t mib = 1024 * kib;
 inline constexpr std::uint64_t gib = 1024 * mib;
 
+// Whether a domain whose QEMU has ended by itself is started again.
+enum class RestartPolicy {
+  no,
+  on_failure,  // after a panic, a crash or a kill, not after the guest has powered off
+  always,      // after a power-off too; never after `stop`
+};
+
+std::string_view name(RestartPolicy policy);
+std::optional<RestartPolicy> parse_restart_policy(std::string_view word);
+
+enum class HealthProbe { none, ping, tcp };
+
+std::string_view name(HealthProbe probe);
+std::optional<HealthProbe> parse_health_probe(std::string_view word);
+
+enum class UnhealthyAction {
+  none,
+  restart,   // stop it, by force if need be, and start it
+  recreate,  // the same with a new, empty disk
+};
+
+std::string_view name(UnhealthyAction action);
+std::optional<UnhealthyAction> parse_unhealthy_action(std::string_view word);
+
+struct HealthCheck {
+  HealthProbe probe = HealthProbe::none;
+  int port = 0;                       // of `tcp`
+  std::int64_t initial_delay_ms = 0;  // from the start to the first probe
+  std::int64_t interval_ms = 10'000;  // from the end of one probe to the next
+  std::int64_t timeout_ms = 1'000;    // of one probe
+  int failures = 3;                   // so many in a row make it unhealthy
+  int successes = 1;                  // so many in a row make it healthy
+  UnhealthyAction on_unhealthy = UnhealthyAction::none;
+
+  bool operator==(const HealthCheck&) const = default;
+};
+
 struct DomainSpec {
   std::string domain_name;  // [A-Za-z0-9][A-Za-z0-9_.-]{0,62}
   int n_cpus = 1;
@@ -21,20 +58,33 @@ struct DomainSpec {
   std::string iso_path;                      // empty: no CD-ROM
   std::uint64_t disk_size_bytes = 10 * gib;  // virtual size
   bool paused = false;                       // leave the vCPUs stopped after the launch
+  bool autostart = false;                    // start it when the host has been restarted
+  RestartPolicy restart = RestartPolicy::no;
+  int restart_limit = 10;  // so many restarts in a row, each sooner than a minute after the last
+  HealthCheck health;
 
   bool operator==(const DomainSpec&) const = default;
 };
 
+// See wso/domain/transitions.hpp for what leads from one to another.
 enum class RunState {
-  launching,   // the launch is under way
-  running,     // the vCPUs run
-  paused,      // QEMU is there, the vCPUs are stopped
-  stopped,     // no QEMU; address, disk and record are kept
-  destroying,  // the destruction is under way
+  launching,     // the launch is under way
+  starting,      // a start is under way
+  running,       // the vCPUs run
+  paused,        // QEMU is there, the vCPUs are stopped
+  unresponsive,  // QEMU is there and does not answer; only shown, never recorded
+  stopping,      // a stop is under way
+  stopped,       // no QEMU; address, disk and record are kept
+  destroying,    // the destruction is under way
 };
 
 std::string_view name(RunState state);
 std::optional<RunState> parse_run_state(std::string_view word);
+
+enum class HealthState { none, initializing, healthy, unhealthy };
+
+std::string_view name(HealthState state);
+std::optional<HealthState> parse_health_state(std::string_view word);
 
 struct DomainState {
   std::string domain_name;
@@ -45,9 +95,12 @@ struct DomainState {
   std::string mac_address;
   RunState state = RunState::launching;
   std::string reason;  // why it is in this state; may be empty
-  std::string healthcheck_state = "none";
-  int n_failed_healthchecks = 0;
-  int pid = 0;  // 0: no QEMU
+  HealthState healthcheck_state = HealthState::none;
+  int n_failed_healthchecks = 0;  // in a row
+  bool autostart = false;
+  RestartPolicy restart = RestartPolicy::no;
+  int n_restarts = 0;  // in a row, by the restart policy or for its health
+  int pid = 0;         // 0: no QEMU
   int n_cpus = 0;
   std::uint64_t memory_kib = 0;
   std::string disk_path;
@@ -55,6 +108,13 @@ struct DomainState {
   std::int64_t started_at = 0;  // seconds since the epoch; 0: not started
 
   bool operator==(const DomainState&) const = default;
+};
+
+// What a verb has done to a domain.
+struct VerbResult {
+  DomainState state;
+  bool changed = true;  // false: there was nothing to do
+  bool operator==(const VerbResult&) const = default;
 };
 
 // Counters of one drive as the guest has used it.

@@ -40,11 +40,14 @@ struct ServerOptions {
   // A domain's QEMU runs as the user and group first_uid + the number of its address in the subnet.
   // The default lies where systemd.io/UIDS-GIDS has nothing.
   uid_t first_uid = 1'900'000'000;
+  // The pause before the first restart by a restart policy; each further one in a row doubles it,
+  // up to a minute.
+  std::chrono::milliseconds restart_pause = std::chrono::milliseconds(500);
   // How long a QEMU may take from its start to its first answer.
   std::chrono::milliseconds qemu_start_limit = std::chrono::seconds(30);
 };
 
-enum class ProbeKind { ping, ssh };
+enum class ProbeKind { ping, ssh, healthy };
 
 class Server {
  public:
@@ -69,6 +72,31 @@ class Server {
   boost::asio::awaitable<DomainState> destroy_domain(std::string domain_name,
                                                      bool keep_disk = false);
 
+  // The verbs. What each does in which state stands in <wso/domain/transitions.hpp>: a domain with
+  // another verb under way is Errc::busy, a state that does not allow it Errc::wrong_state.
+
+  // The result of an earlier stop, a crash or a power-off: with its disk, address and MAC. After an
+  // exception, or when cancelled, it is stopped as before.
+  boost::asio::awaitable<VerbResult> start_domain(std::string domain_name, bool paused = false);
+
+  // Presses the power button and waits for the guest to power off. After the limit that is
+  // Errc::timeout, and the domain runs on; by force, QEMU is ended then, and killed if need be.
+  boost::asio::awaitable<VerbResult> stop_domain(
+      std::string domain_name, bool force = false,
+      std::chrono::milliseconds limit = std::chrono::seconds(60));
+
+  // Presses the power button, and starts the guest anew within the same QEMU when it has powered
+  // off. Errc::timeout if it does not.
+  boost::asio::awaitable<VerbResult> reboot_domain(
+      std::string domain_name, std::chrono::milliseconds limit = std::chrono::seconds(60));
+
+  // The reset button: the guest is not asked.
+  boost::asio::awaitable<VerbResult> reset_domain(std::string domain_name);
+
+  // Stops the vCPUs, and lets them go on.
+  boost::asio::awaitable<VerbResult> pause_domain(std::string domain_name);
+  boost::asio::awaitable<VerbResult> resume_domain(std::string domain_name);
+
   // What is known without asking anyone, in order of name.
   [[nodiscard]] std::vector<DomainState> domains() const;
   [[nodiscard]] DomainState domain(std::string_view domain_name) const;
@@ -79,7 +107,8 @@ class Server {
   // Pings the domains and looks for an SSH server. No names: all running domains.
   boost::asio::awaitable<std::vector<DomainCheck>> check(std::vector<std::string> names);
 
-  // Waits until the probe succeeds. Returns how long that took.
+  // Waits until the probe succeeds, or until the domain's own health check says that it is healthy.
+  // Returns how long that took.
   boost::asio::awaitable<std::chrono::milliseconds> wait_for(std::string domain_name,
                                                              ProbeKind kind,
                                                              std::chrono::milliseconds limit);

@@ -1,6 +1,7 @@
 // Translates the value types of <wso/domain.hpp> to and from the JSON of the control socket. Checks
 // types and ranges only: what makes a domain acceptable is decided where it is planned.
 #include <wso/api/wire.hpp>
+#include <wso/base/domain_json.hpp>
 #include <wso/base/error.hpp>
 
 namespace wso::api {
@@ -28,13 +29,6 @@ const Json& object_field(const Json& json, std::string_view key) {
   if (value == nullptr || !value->is_object())
     throw Error(Errc::protocol, "'{}' must be an object", key);
   return *value;
-}
-
-RunState state_field(const Json& json, std::string_view key) {
-  const std::string word = text_field(json, key);
-  const auto state = parse_run_state(word);
-  if (!state) throw Error(Errc::protocol, "'{}' is '{}', which is no state of a domain", key, word);
-  return *state;
 }
 
 // The kernel would read such a path only up to the NUL, and open another file than was named.
@@ -92,14 +86,21 @@ void parse_live(const Json& live, DomainStatus& status) {
 }  // namespace
 
 Json to_json(const DomainSpec& spec) {
-  return {{"domain_name", spec.domain_name}, {"n_cpus", spec.n_cpus},
-          {"memory_kib", spec.memory_kib},   {"iso_path", spec.iso_path},
-          {"paused", spec.paused},           {"disk_size_bytes", spec.disk_size_bytes}};
+  return {{"domain_name", spec.domain_name},
+          {"n_cpus", spec.n_cpus},
+          {"memory_kib", spec.memory_kib},
+          {"iso_path", spec.iso_path},
+          {"paused", spec.paused},
+          {"disk_size_bytes", spec.disk_size_bytes},
+          {"autostart", spec.autostart},
+          {"restart", name(spec.restart)},
+          {"health", wso::to_json(spec.health)},
+          {"restart_limit", spec.restart_limit}};
 }
 
 DomainSpec parse_domain_spec(const Json& json) {
-  expect_object(json,
-                {"domain_name", "n_cpus", "memory_kib", "iso_path", "disk_size_bytes", "paused"});
+  expect_object(json, {"domain_name", "n_cpus", "memory_kib", "iso_path", "disk_size_bytes",
+                       "paused", "autostart", "restart", "restart_limit", "health"});
   DomainSpec spec;
   spec.domain_name = text_field(json, "domain_name");
   if (const auto n_cpus = optional_integer(json, "n_cpus", 0, int_max))
@@ -110,6 +111,11 @@ DomainSpec parse_domain_spec(const Json& json) {
     spec.disk_size_bytes = static_cast<std::uint64_t>(*size);
   spec.iso_path = optional_path(json, "iso_path");
   spec.paused = optional_bool(json, "paused", false);
+  spec.autostart = optional_bool(json, "autostart", false);
+  spec.restart = optional_word(json, "restart", parse_restart_policy).value_or(spec.restart);
+  if (const auto limit = optional_integer(json, "restart_limit", 0, int_max))
+    spec.restart_limit = static_cast<int>(*limit);
+  if (const Json* health = find_field(json, "health")) spec.health = parse_health_check(*health);
   return spec;
 }
 
@@ -122,8 +128,11 @@ Json to_json(const DomainState& state) {
           {"mac_address", state.mac_address},
           {"state", name(state.state)},
           {"reason", state.reason},
-          {"healthcheck_state", state.healthcheck_state},
+          {"healthcheck_state", name(state.healthcheck_state)},
           {"n_failed_healthchecks", state.n_failed_healthchecks},
+          {"autostart", state.autostart},
+          {"restart", name(state.restart)},
+          {"n_restarts", state.n_restarts},
           {"pid", state.pid},
           {"n_cpus", state.n_cpus},
           {"memory_kib", state.memory_kib},
@@ -140,10 +149,13 @@ DomainState parse_domain_state(const Json& json) {
   state.bridge_name = text_field(json, "bridge_name");
   state.ip_address = text_field(json, "ip_address");
   state.mac_address = text_field(json, "mac_address");
-  state.state = state_field(json, "state");
+  state.state = word_field(json, "state", parse_run_state);
   state.reason = text_field(json, "reason");
-  state.healthcheck_state = text_field(json, "healthcheck_state");
+  state.healthcheck_state = word_field(json, "healthcheck_state", parse_health_state);
   state.n_failed_healthchecks = int_field(json, "n_failed_healthchecks");
+  state.autostart = bool_field(json, "autostart");
+  state.restart = word_field(json, "restart", parse_restart_policy);
+  state.n_restarts = int_field(json, "n_restarts");
   state.pid = int_field(json, "pid");
   state.n_cpus = int_field(json, "n_cpus");
   state.memory_kib = static_cast<std::uint64_t>(integer_field(json, "memory_kib", 0, kib_max));
@@ -151,6 +163,16 @@ DomainState parse_domain_state(const Json& json) {
   state.iso_path = text_field(json, "iso_path");
   state.started_at = integer_field(json, "started_at");
   return state;
+}
+
+Json to_json(const VerbResult& result) {
+  Json json = to_json(result.state);
+  json["changed"] = result.changed;
+  return json;
+}
+
+VerbResult parse_verb_result(const Json& json) {
+  return {parse_domain_state(json), bool_field(json, "changed")};
 }
 
 Json to_json(const DomainStatus& status) {

@@ -9,11 +9,12 @@
 namespace wso {
 namespace {
 
-constexpr std::array<std::pair<Errc, std::string_view>, 13> names{{
+constexpr std::array<std::pair<Errc, std::string_view>, 14> names{{
     {Errc::invalid_argument, "invalid_argument"},
     {Errc::not_found, "not_found"},
     {Errc::already_exists, "already_exists"},
     {Errc::busy, "busy"},
+    {Errc::wrong_state, "wrong_state"},
     {Errc::permission, "permission"},
     {Errc::timeout, "timeout"},
     {Errc::disconnected, "disconnected"},

@@ -54,6 +54,21 @@ Task<> TaskGroup::join() {
   }
 }
 
+Signal::Signal(asio::any_io_executor executor)
+    : timer_(std::move(executor), Clock::time_point::max()) {}
+
+Task<> Signal::wait() {
+  const std::uint64_t seen = n_notified_;
+  boost::system::error_code woken;
+  co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+  if (n_notified_ == seen) throw boost::system::system_error(woken);  // cancelled
+}
+
+void Signal::notify() {
+  ++n_notified_;
+  timer_.cancel();
+}
+
 Semaphore::Semaphore(asio::any_io_executor executor, std::size_t places)
     : free_(places), freed_(std::move(executor), Clock::time_point::max()) {}
 

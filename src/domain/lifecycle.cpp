@@ -11,6 +11,29 @@ std::int64_t now() {
       .count();
 }
 
+// From here on the domain has its files, and a record that tells of what is about to be made. Who
+// calls this owns `plan` until the rollback has run.
+Task<RunningDomain> run_qemu(Host& host, const DomainPlan& plan, DomainRecord record, bool paused,
+                             Rollback& rollback) {
+  const DomainFiles files = co_await host.open_files(record);
+  const UniqueFd tap = co_await host.build_network(plan);
+  rollback.add("remove the network", [&] { return host.destroy_network(plan); });
+
+  const proc::Process process = co_await host.start_qemu(plan, files, tap);
+  rollback.add("stop QEMU", [&host, &plan, process] { return host.stop_qemu(plan, process); });
+
+  auto monitor = co_await host.connect_monitor(plan, process);
+  co_await host.verify(plan, monitor);
+  if (!paused) co_await host.resume(monitor);
+
+  record.state = paused ? RunState::paused : RunState::running;
+  record.restart_pending = false;
+  record.qemu = process.identity();
+  record.started_at = now();
+  co_await host.write_record(record);
+  co_return RunningDomain{std::move(record), process, std::move(monitor)};
+}
+
 Task<RunningDomain> launch_steps(Host& host, const DomainPlan& plan, Rollback& rollback) {
   const std::string& domain_name = plan.spec.domain_name;
   DomainRecord record;
@@ -25,23 +48,42 @@ Task<RunningDomain> launch_steps(Host& host, const DomainPlan& plan, Rollback& r
 
   co_await host.publish_files(record, made);
   rollback.add("remove the files", [&host, record] { return host.remove_files(record); });
+  co_return co_await run_qemu(host, plan, record, plan.spec.paused, rollback);
+}
 
-  const DomainFiles files = co_await host.open_files(record);
-  const UniqueFd tap = co_await host.build_network(plan);
-  rollback.add("remove the network", [&] { return host.destroy_network(plan); });
-
-  const proc::Process process = co_await host.start_qemu(plan, files, tap);
-  rollback.add("stop QEMU", [&host, &plan, process] { return host.stop_qemu(plan, process); });
-
-  auto monitor = co_await host.connect_monitor(plan, process);
-  co_await host.verify(plan, monitor);
-  if (!plan.spec.paused) co_await host.resume(monitor);
-
-  record.state = plan.spec.paused ? RunState::paused : RunState::running;
-  record.qemu = process.identity();
-  record.started_at = now();
+// New files in place of the old. A crash or a failure in between leaves `recreate_pending` in the
+// record, and the identities of the files that may be there: doing it again begins by removing
+// them.
+Task<> renew_files(Host& host, DomainRecord& record) {
+  co_await host.remove_files(record);
+  const DomainFiles made = co_await host.make_files(record.plan);
+  record.disk = identity_of(made.disk.get());
+  record.script = identity_of(made.script.get());
   co_await host.write_record(record);
-  co_return RunningDomain{std::move(record), process, std::move(monitor)};
+  co_await host.publish_files(record, made);
+  record.recreate_pending = false;
+}
+
+Task<RunningDomain> start_steps(Host& host, DomainRecord& record, bool paused, Rollback& rollback) {
+  record.state = RunState::starting;
+  co_await host.write_record(record);
+  rollback.add("record that it is stopped", [&] {
+    record.state = RunState::stopped;
+    return host.write_record(record);
+  });
+  if (record.recreate_pending) co_await renew_files(host, record);
+  DomainRecord started = record;
+  started.reason.clear();
+  co_return co_await run_qemu(host, record.plan, std::move(started), paused, rollback);
+}
+
+// With QEMU alive its tap would outlive the bridge, and with it the rules of the bridge.
+Task<> end_qemu(Host& host, const DomainRecord& record) {
+  if (const auto qemu = co_await host.find_qemu(record)) {
+    co_await host.stop_qemu(record.plan, *qemu);
+  } else {
+    co_await host.remove_sockets(record.plan);
+  }
 }
 
 Task<> remove_network_and_files(Host& host, const DomainRecord& record) {
@@ -61,18 +103,38 @@ Task<RunningDomain> launch(Host& host, DomainPlan plan) {
   co_return co_await with_rollback<RunningDomain>(what, steps);
 }
 
+Task<RunningDomain> start(Host& host, DomainRecord& record, bool paused) {
+  const auto what = "start " + record.plan.spec.domain_name;
+  const auto steps = [&](Rollback& rollback) {
+    return start_steps(host, record, paused, rollback);
+  };
+  co_return co_await with_rollback<RunningDomain>(what, steps);
+}
+
+Task<DomainRecord> halt(Host& host, DomainRecord record) {
+  // Half a stop helps nobody, and all of its waits are bounded.
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  try {
+    record.state = RunState::stopping;
+    co_await host.write_record(record);
+    co_await end_qemu(host, record);
+    co_await host.destroy_network(record.plan);
+    record.state = RunState::stopped;
+    record.qemu = {};
+    co_await host.write_record(record);
+  } catch (const Error& error) {
+    throw error.with_context("stop " + record.plan.spec.domain_name);
+  }
+  co_return record;
+}
+
 Task<> destroy(Host& host, DomainRecord record) {
-  // Half a destruction helps nobody, and all of its waits are bounded.
+  // As above.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   try {
     record.state = RunState::destroying;
     co_await host.write_record(record);
-    // With QEMU alive its tap would outlive the bridge, and with it the rules of the bridge.
-    if (const auto qemu = co_await host.find_qemu(record)) {
-      co_await host.stop_qemu(record.plan, *qemu);
-    } else {
-      co_await host.remove_sockets(record.plan);
-    }
+    co_await end_qemu(host, record);
     co_await remove_network_and_files(host, record);
     co_await host.erase_record(record.plan.spec.domain_name);
   } catch (const Error& error) {

@@ -108,6 +108,14 @@ Task<store::LoadedRecords> LinuxHost::load_records() {
   return offload(worker_, [this] { return records_.load(); });
 }
 
+Task<fs::path> LinuxHost::set_aside_record(const std::string& domain_name) {
+  return offload(worker_, [this, &domain_name] { return records_.set_aside(domain_name); });
+}
+
+Task<> LinuxHost::write_boot_marker(const fs::path& path, const std::string& boot_id) {
+  return offload(worker_, [&path, &boot_id] { replace_file(path, boot_id, private_mode); });
+}
+
 Task<> LinuxHost::start_networks(std::vector<DomainPlan> running) {
   return offload(worker_, [this, running = std::move(running)] { networks_.start(running); });
 }

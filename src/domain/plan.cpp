@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 
 #include <wso/base/error.hpp>
+#include <wso/domain/health.hpp>
 #include <wso/domain/plan.hpp>
 #include <wso/image/qcow2.hpp>
 
@@ -111,6 +112,8 @@ void validate(const DomainSpec& spec) {
               image::max_disk_bytes);
   if (!spec.iso_path.empty() && !std::filesystem::path(spec.iso_path).is_absolute())
     throw Error(Errc::invalid_argument, "iso_path {} must be an absolute path", spec.iso_path);
+  check_range("restart_limit", static_cast<std::uint64_t>(spec.restart_limit), 0, 1'000'000);
+  validate(spec.health);
 }
 
 DomainPlan make_plan(DomainSpec spec, const Settings& settings, const Taken& taken,
@@ -121,6 +124,8 @@ DomainPlan make_plan(DomainSpec spec, const Settings& settings, const Taken& tak
   plan.uuid = std::move(uuid);
   plan.address = choose_address(digest, settings, taken);
   plan.mac.bytes = {0x52, 0x54, 0x00, digest[4], digest[5], digest[6]};
+  plan.subnet = settings.subnet;
+  plan.gateway = settings.gateway;
   plan.disk_path = settings.disk_dir / fmt::format("wso-{}-disk.qcow2", spec.domain_name);
   plan.script_path = settings.disk_dir / fmt::format("wso-{}-netconfig.sh", spec.domain_name);
   plan.monitor_path = settings.runtime_dir / fmt::format("{}.qmp", plan.domain_id);
@@ -142,7 +147,7 @@ std::string random_uuid() {
 }
 
 uid_t uid_of(const DomainPlan& plan, const Settings& settings) {
-  return settings.first_uid + (plan.address.value - settings.subnet.base.value);
+  return settings.first_uid + (plan.address.value - plan.subnet.base.value);
 }
 
 nft::Guest firewall_guest(const DomainPlan& plan, const Settings& settings) {
@@ -151,9 +156,8 @@ nft::Guest firewall_guest(const DomainPlan& plan, const Settings& settings) {
 }
 
 guest::NetworkConfig network_config(const DomainPlan& plan, const Settings& settings) {
-  return {
-      plan.spec.domain_name,         net::to_string(plan.mac),         net::to_string(plan.address),
-      settings.subnet.prefix_length, net::to_string(settings.gateway), settings.dns_servers};
+  return {plan.spec.domain_name,     net::to_string(plan.mac),     net::to_string(plan.address),
+          plan.subnet.prefix_length, net::to_string(plan.gateway), settings.dns_servers};
 }
 
 }  // namespace wso::domain

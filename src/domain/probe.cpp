@@ -63,10 +63,17 @@ Task<> ping_once(net::Ipv4Address address) {
   } while (!is_reply(packet.data(), size, request));
 }
 
-Task<> greet_ssh(net::Ipv4Address address) {
+Task<asio::ip::tcp::socket> connect_tcp(net::Ipv4Address address, int port) {
   asio::ip::tcp::socket socket(co_await asio::this_coro::executor);
-  const asio::ip::tcp::endpoint peer(asio_address(address), 22);
+  const asio::ip::tcp::endpoint peer(asio_address(address), static_cast<std::uint16_t>(port));
   co_await socket.async_connect(peer, asio::use_awaitable);
+  co_return socket;
+}
+
+Task<> reach_tcp(net::Ipv4Address address, int port) { co_await connect_tcp(address, port); }
+
+Task<> greet_ssh(net::Ipv4Address address) {
+  auto socket = co_await connect_tcp(address, 22);
   constexpr std::string_view greeting = "SSH-";
   std::string received(greeting.size(), '\0');
   co_await asio::async_read(socket, asio::buffer(received), asio::use_awaitable);
@@ -83,6 +90,10 @@ Task<bool> succeeds(milliseconds limit, Task<> attempt) {
 
 Task<bool> answers_ping(net::Ipv4Address address, milliseconds limit) {
   return succeeds(limit, ping_once(address));
+}
+
+Task<bool> accepts_tcp(net::Ipv4Address address, int port, milliseconds limit) {
+  return succeeds(limit, reach_tcp(address, port));
 }
 
 Task<bool> answers_ssh(net::Ipv4Address address, milliseconds limit) {

@@ -41,6 +41,9 @@ void add_machine(Arguments& arguments, const DomainPlan& plan, const std::string
   arguments.add("-m", fmt::format("{}k", plan.spec.memory_kib));
   arguments.add("-rtc", "base=utc");
   arguments.add("-boot", "strict=on");
+  // A guest that has powered off or panicked leaves QEMU there to tell so, also to a daemon that
+  // was not running at that moment. SIGTERM and `quit` still end it.
+  arguments.add("-action", "shutdown=pause,panic=pause");
 }
 
 void add_drives(Arguments& arguments, const QemuFds& fds) {
@@ -116,6 +119,7 @@ std::vector<std::string> qemu_arguments(const DomainPlan& plan, const std::strin
   add_network(arguments, plan, fds);
   arguments.add("-object", json({{"qom-type", "rng-builtin"}, {"id", "rng"}}));
   arguments.add("-device", json({{"driver", "virtio-rng-pci"}, {"rng", "rng"}}));
+  arguments.add("-device", json({{"driver", "pvpanic"}}));
   return std::move(arguments).list();
 }
 

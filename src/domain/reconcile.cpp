@@ -2,96 +2,172 @@
 // over, those whose QEMU has gone are stopped, half-made and half-destroyed ones are removed. To do
 // it twice changes nothing.
 #include <wso/base/error.hpp>
+#include <wso/base/file.hpp>
 #include <wso/base/log.hpp>
 
 #include "server_state.hpp"
 
 namespace wso {
+
+namespace fs = std::filesystem;
+
 namespace {
 
 constexpr milliseconds adopt_limit{2000};
 
+// The kernel's name for the time since it was booted.
+std::string boot_id() { return read_file("/proc/sys/kernel/random/boot_id", 100).value_or(""); }
+
+// Lies where a restart of the host leaves nothing, and names the boot for hosts where it does.
+fs::path boot_marker(const domain::Settings& settings) { return settings.runtime_dir / "boot"; }
+
 }  // namespace
 
-Task<> Server::State::load() {
+Task<> Server::State::read_records() {
   const auto loaded = co_await host.load_records();
-  for (const auto& damaged : loaded.damaged) {
-    log::error("{} is not read, and is left alone: {}", damaged.path.native(), damaged.problem);
-    unreadable.insert(damaged.path.stem());
-  }
+  for (const auto& damaged : loaded.damaged)
+    co_await set_aside(damaged.path.stem(), damaged.problem);
   for (const auto& [domain_name, contents] : loaded.records) {
+    std::string problem;
     try {
       auto record = domain::parse_record(contents);
       if (record.plan.spec.domain_name != domain_name)
         throw Error(Errc::protocol, "it is the record of {}", record.plan.spec.domain_name);
-      domains[domain_name] = Domain{std::move(record), nullptr};
+      // A record of version 1 did not say.
+      if (record.plan.subnet.prefix_length == 0) {
+        record.plan.subnet = settings.subnet;
+        record.plan.gateway = settings.gateway;
+      }
+      add(std::move(record));
     } catch (const Error& error) {
-      log::error("the record of {} is not read, and is left alone: {}", domain_name, error.what());
-      unreadable.insert(domain_name);
+      if (error.code() != Errc::wrong_state) problem = error.what();
+      if (problem.empty()) {
+        log::error("the record of {} is left alone: {}", domain_name, error.what());
+        unreadable.insert(domain_name);
+      }
     }
+    if (!problem.empty()) co_await set_aside(domain_name, std::move(problem));
   }
+}
+
+// Somebody may still make something of it; what it names is left alone, too.
+Task<> Server::State::set_aside(std::string domain_name, std::string problem) {
+  unreadable.insert(domain_name);
+  const auto path = co_await host.set_aside_record(domain_name);
+  log::error("the record of {} is damaged, and is set aside as {}: {}", domain_name, path.native(),
+             problem);
+}
+
+Task<> Server::State::load() {
+  host_was_restarted = read_file(boot_marker(settings), 100) != boot_id();
+  co_await read_records();
 
   TaskGroup work(executor);
+  std::vector<std::string> recorded;
+  for (const auto& [domain_name, domain] : domains) recorded.push_back(domain_name);
   std::vector<domain::DomainPlan> alive;
-  std::vector<std::string> halves;
   std::vector<std::string> gone;
-  for (const auto& [domain_name, domain] : domains) {
-    if (domain.record.state == RunState::stopped) continue;
-    if (!domain.has_qemu()) {
-      halves.push_back(domain_name);
-    } else if (co_await host.find_qemu(domain.record)) {
-      alive.push_back(domain.record.plan);
-    } else {
+  for (const auto& domain_name : recorded) {
+    const domain::DomainRecord record = find(domain_name).record;
+    if (record.state == RunState::stopped) continue;
+    if (record.state == RunState::launching || record.state == RunState::destroying)
+      work.spawn("remove what is left of " + domain_name, remove_half(domain_name));
+    else if (record.state == RunState::starting)
+      work.spawn("undo the start of " + domain_name, settle(domain_name));
+    else if (co_await host.find_qemu(record))
+      alive.push_back(record.plan);
+    else
       gone.push_back(domain_name);
-    }
   }
   // Before the links of unknown domains are swept away, as a QEMU that still runs needs its rules.
-  for (const auto& domain_name : halves)
-    work.spawn("remove what is left of " + domain_name, remove_half(domain_name));
   co_await work.join();
 
   co_await host.start_networks(alive);
   for (const auto& plan : alive)
     work.spawn("adopt " + plan.spec.domain_name, adopt(plan.spec.domain_name));
-  for (const auto& domain_name : gone)
-    work.spawn("settle " + domain_name, settle(domain_name, "QEMU was gone when wsod started"));
+  for (const auto& domain_name : gone) work.spawn("settle " + domain_name, settle(domain_name));
   co_await work.join();
-  log::info("{} domains taken over, {} stopped, {} removed", alive.size(), gone.size(),
-            halves.size());
+  log::info("{} domains, {} of them taken over", domains.size(), alive.size());
+
+  std::vector<std::string> to_start;
+  for (const auto& [domain_name, domain] : domains) {
+    if (domain.record.state != RunState::stopped) continue;
+    if (host_was_restarted && domain.record.plan.spec.autostart)
+      to_start.push_back(domain_name);
+    else
+      schedule_restart(domain_name);
+  }
+  tasks.spawn("autostart", start_automatically(std::move(to_start)));
 }
 
 Task<> Server::State::remove_half(std::string domain_name) {
   const domain::DomainRecord record = find(domain_name).record;
   auto done = co_await detail::outcome_of(domain::destroy(host, record));
   if (!done.error) {
-    domains.erase(domain_name);
+    remove(domain_name);
     co_return;
   }
   // It stays in sight, to be destroyed when what is in the way has gone.
   log::error("{}", describe(done.error));
-  find(domain_name).record.state = RunState::stopped;
   find(domain_name).record.reason = describe(done.error);
+  set_state(find(domain_name), RunState::stopped);
+}
+
+// Of a domain without a QEMU, or with one that nobody has been promised yet.
+Task<> Server::State::settle(std::string domain_name) {
+  domain::DomainRecord record = find(domain_name).record;
+  if (domain::has_qemu(record.state)) {
+    record.reason =
+        host_was_restarted ? "the host was restarted" : "QEMU ended while wsod did not run";
+    const bool wanted = !host_was_restarted && record.plan.spec.restart != RestartPolicy::no;
+    plan_restart(record, wanted, milliseconds(0));
+  }
+  auto halted = co_await detail::outcome_of(halt(domain_name, record));
+  if (halted.error) log::error("{}", describe(halted.error));
+  emit("domain.stopped", domain_name, {{"reason", record.reason}, {"failed", true}});
 }
 
 Task<> Server::State::adopt(std::string domain_name) {
-  const domain::DomainRecord record = find(domain_name).record;
+  domain::DomainRecord record = find(domain_name).record;
   const auto process = co_await host.find_qemu(record);
   if (!process) {
-    co_await settle(domain_name, "QEMU was gone when wsod started");
+    co_await settle(domain_name);
     co_return;
   }
-  // Watched in any case: a QEMU that does not answer now may still end.
-  tasks.spawn("watch " + domain_name, watch(domain_name, *process));
-  auto connecting =
-      qmp::Client::connect("QMP of " + domain_name, record.plan.monitor_path, adopt_limit);
-  auto monitor = co_await std::move(connecting);
-  const Json answer = co_await monitor->query("query-status");
+  // A stop that was not brought to its end, and that nobody has been told of.
+  if (record.state == RunState::stopping) {
+    record.state = RunState::running;
+    record.reason.clear();
+    record.restart_pending = false;
+    record.recreate_pending = false;
+  }
+  find(domain_name).adopting = true;
+  supervise({record, *process, nullptr});
+  // One that does not answer is waited for later, by who attends it.
+  const auto known = [](const Domain& domain) { return domain.responsive || !domain.has_qemu(); };
+  auto waiting = with_deadline("adoption", adopt_limit, wait_until(domain_name, known));
+  auto waited = co_await detail::outcome_of(std::move(waiting));
   Domain& domain = find(domain_name);
-  domain.record.state =
-      optional_bool(answer, "running", false) ? RunState::running : RunState::paused;
-  domain.monitor = std::move(monitor);
-  domain.monitor->on_event(
-      [this, domain_name](const qmp::Event& event) { follow(domain_name, event); });
+  domain.adopting = false;
+  emit("domain.adopted", domain_name, {{"state", name(shown(domain).state)}});
+}
+
+// As many at once as there are places for. The marker is written last: if this daemon is killed
+// before, the next one goes on.
+Task<> Server::State::start_automatically(std::vector<std::string> domain_names) {
+  TaskGroup starts(executor);
+  for (const auto& domain_name : domain_names) {
+    const bool paused = find(domain_name).record.plan.spec.paused;
+    starts.spawn("autostart " + domain_name, bring_up(domain_name, paused));
+  }
+  auto joined = co_await detail::outcome_of(starts.join());
+  if (joined.error) {
+    starts.cancel();
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await starts.join();
+    co_return;
+  }
+  co_await host.write_boot_marker(boot_marker(settings), boot_id());
 }
 
 }  // namespace wso

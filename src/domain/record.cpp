@@ -1,10 +1,13 @@
+#include <wso/base/domain_json.hpp>
 #include <wso/base/error.hpp>
 #include <wso/domain/record.hpp>
 
 namespace wso::domain {
 namespace {
 
-constexpr int format_version = 1;
+// 2: restart policy, autostart, health, the subnet. A record of version 1 lacks them.
+constexpr int format_version = 2;
+constexpr std::int64_t int_max = std::numeric_limits<int>::max();
 
 Json to_json(const FileIdentity& file) { return {{"device", file.device}, {"inode", file.inode}}; }
 
@@ -23,6 +26,11 @@ DomainSpec parse_spec(const Json& json) {
   spec.iso_path = text_field(json, "iso_path");
   spec.disk_size_bytes = static_cast<std::uint64_t>(integer_field(json, "disk_size_bytes"));
   spec.paused = optional_bool(json, "paused", false);
+  spec.autostart = optional_bool(json, "autostart", false);
+  spec.restart = optional_word(json, "restart", parse_restart_policy).value_or(spec.restart);
+  spec.restart_limit = static_cast<int>(
+      optional_integer(json, "restart_limit", 0, int_max).value_or(spec.restart_limit));
+  if (const Json* health = find_field(json, "health")) spec.health = parse_health_check(*health);
   validate(spec);
   return spec;
 }
@@ -35,6 +43,9 @@ DomainPlan parse_plan(const Json& json) {
   plan.uuid = text_field(json, "uuid");
   plan.address = net::parse_ipv4(text_field(json, "ip_address"));
   plan.mac = net::parse_mac(text_field(json, "mac_address"));
+  if (const auto subnet = optional_text(json, "subnet"))
+    plan.subnet = net::parse_ipv4_subnet(*subnet);
+  if (const auto gateway = optional_text(json, "gateway")) plan.gateway = net::parse_ipv4(*gateway);
   plan.disk_path = text_field(json, "disk_path");
   plan.script_path = text_field(json, "script_path");
   plan.monitor_path = text_field(json, "monitor_path");
@@ -56,6 +67,11 @@ DomainState state_of(const DomainRecord& record) {
   state.mac_address = net::to_string(plan.mac);
   state.state = record.state;
   state.reason = record.reason;
+  if (plan.spec.health.probe != HealthProbe::none)
+    state.healthcheck_state = HealthState::initializing;
+  state.autostart = plan.spec.autostart;
+  state.restart = plan.spec.restart;
+  state.n_restarts = record.n_restarts;
   state.pid = record.qemu.pid;
   state.n_cpus = plan.spec.n_cpus;
   state.memory_kib = plan.spec.memory_kib;
@@ -74,10 +90,16 @@ Json to_json(const DomainRecord& record) {
           {"iso_path", plan.spec.iso_path},
           {"disk_size_bytes", plan.spec.disk_size_bytes},
           {"paused", plan.spec.paused},
+          {"autostart", plan.spec.autostart},
+          {"restart", name(plan.spec.restart)},
+          {"restart_limit", plan.spec.restart_limit},
+          {"health", wso::to_json(plan.spec.health)},
           {"domain_id", plan.domain_id},
           {"uuid", plan.uuid},
           {"ip_address", net::to_string(plan.address)},
           {"mac_address", net::to_string(plan.mac)},
+          {"subnet", net::to_string(plan.subnet)},
+          {"gateway", net::to_string(plan.gateway)},
           {"disk_path", plan.disk_path.native()},
           {"script_path", plan.script_path.native()},
           {"monitor_path", plan.monitor_path.native()},
@@ -88,25 +110,33 @@ Json to_json(const DomainRecord& record) {
           {"disk", to_json(record.disk)},
           {"script", to_json(record.script)},
           {"keep_disk", record.keep_disk},
+          {"n_restarts", record.n_restarts},
+          {"restart_pending", record.restart_pending},
+          {"recreate_pending", record.recreate_pending},
           {"pid", record.qemu.pid},
           {"start_time", record.qemu.start_time},
           {"started_at", record.started_at}};
 }
 
 DomainRecord parse_record(const Json& json) {
-  if (const auto version = integer_field(json, "version"); version != format_version)
-    throw Error(Errc::protocol, "this record has version {}, and this wsod reads version {}",
+  if (const auto version = integer_field(json, "version", 1); version > format_version)
+    throw Error(Errc::wrong_state,
+                "it has version {}, and this wsod reads versions up to {}: run the wsod that wrote "
+                "it, or a later one",
                 version, format_version);
   DomainRecord record;
   record.plan = parse_plan(json);
-  const std::string word = text_field(json, "state");
-  const auto state = parse_run_state(word);
-  if (!state) throw Error(Errc::protocol, "'state' is '{}'", word);
-  record.state = *state;
+  record.state = word_field(json, "state", parse_run_state);
+  if (record.state == RunState::unresponsive)
+    throw Error(Errc::protocol, "'state' is '{}', which is never recorded", name(record.state));
   record.reason = text_field(json, "reason");
   record.disk = parse_identity(json, "disk");
   record.script = parse_identity(json, "script");
   record.keep_disk = optional_bool(json, "keep_disk", false);
+  record.n_restarts =
+      static_cast<int>(optional_integer(json, "n_restarts", 0, int_max).value_or(0));
+  record.restart_pending = optional_bool(json, "restart_pending", false);
+  record.recreate_pending = optional_bool(json, "recreate_pending", false);
   constexpr int pid_max = 1 << 22;  // PID_MAX_LIMIT of the kernel
   record.qemu.pid = static_cast<pid_t>(integer_field(json, "pid", 0, pid_max));
   record.qemu.start_time = static_cast<std::uint64_t>(integer_field(json, "start_time"));

@@ -93,46 +93,43 @@ domain::Taken Server::State::taken() const {
           }};
 }
 
-void Server::State::supervise(domain::RunningDomain running) {
-  const std::string domain_name = running.record.plan.spec.domain_name;
-  running.monitor->on_event(
-      [this, domain_name](const qmp::Event& event) { follow(domain_name, event); });
-  domains[domain_name] = Domain{std::move(running.record), std::move(running.monitor)};
-  tasks.spawn("watch " + domain_name, watch(domain_name, running.process));
+Server::State::Domain* Server::State::find_if_there(std::string_view domain_name) {
+  const auto found = domains.find(domain_name);
+  return found == domains.end() ? nullptr : &found->second;
 }
 
-void Server::State::follow(const std::string& domain_name, const qmp::Event& event) {
-  const auto found = domains.find(domain_name);
-  if (found == domains.end()) return;
-  domain::DomainRecord& record = found->second.record;
-  if (event.name == "STOP" && record.state == RunState::running) record.state = RunState::paused;
-  if (event.name == "RESUME" && record.state == RunState::paused) record.state = RunState::running;
-  if (event.name == "SHUTDOWN" && event.data.is_object())
-    record.reason = optional_text(event.data, "reason").value_or("");
+Server::State::Domain& Server::State::add(domain::DomainRecord record) {
+  const std::string& domain_name = record.plan.spec.domain_name;
+  Domain& domain = domains[domain_name];
+  domain.changed = std::make_shared<Signal>(executor);
+  domain.health = domain::Health(record.plan.spec.health);
+  domain.record = std::move(record);
+  return domain;
 }
 
-Task<> Server::State::watch(std::string domain_name, proc::Process process) {
-  const std::string how = co_await process.exited();
-  const auto found = domains.find(domain_name);
-  if (found == domains.end() || !found->second.has_qemu()) co_return;
-  std::string reason = found->second.record.reason;
-  if (reason.empty()) reason = "QEMU " + how;
-  log::info("{}: QEMU {}", domain_name, how);
-  co_await settle(domain_name, std::move(reason));
+void Server::State::remove(const std::string& domain_name) {
+  Domain& domain = find(domain_name);
+  release(domain);
+  const auto changed = domain.changed;
+  domains.erase(domain_name);
+  changed->notify();
 }
 
-Task<> Server::State::settle(std::string domain_name, std::string reason) {
-  domain::DomainRecord& known = find(domain_name).record;
-  known.state = RunState::stopped;
-  known.reason = std::move(reason);
-  known.qemu = {};
-  find(domain_name).monitor.reset();
-  // A copy: a destruction may take the domain away meanwhile.
-  const domain::DomainRecord record = known;
-  co_await host.remove_sockets(record.plan);
-  co_await host.destroy_network(record.plan);
-  const auto found = domains.find(domain_name);
-  if (found != domains.end() && found->second.record == record) co_await host.write_record(record);
+void Server::State::set_state(Domain& domain, RunState state) {
+  domain.record.state = state;
+  domain.changed->notify();
+}
+
+DomainState Server::State::shown(const Domain& domain) const {
+  DomainState state = domain::state_of(domain.record);
+  if (domain.has_qemu() && !domain.responsive) state.state = RunState::unresponsive;
+  state.healthcheck_state = domain.health.state();
+  state.n_failed_healthchecks = domain.health.n_failed();
+  return state;
+}
+
+void Server::State::emit(std::string event, const std::string& domain_name, Json details) {
+  log::info("{} {} {}", event, domain_name, dump_json(details));
 }
 
 Server::Server(asio::any_io_executor executor, ServerOptions options)
@@ -143,13 +140,11 @@ Server::~Server() = default;
 Task<> Server::start() { return state_->load(); }
 
 Task<> Server::stop() {
+  for (auto& [name, domain] : state_->domains) state_->release(domain);
   state_->tasks.cancel();
   co_await state_->tasks.join();
-  bool any_running = false;
-  for (auto& [name, domain] : state_->domains) {
-    if (domain.monitor) domain.monitor->close();
-    any_running |= domain.has_qemu();
-  }
+  const bool any_running = std::any_of(state_->domains.begin(), state_->domains.end(),
+                                       [](const auto& entry) { return entry.second.has_qemu(); });
   if (!any_running) co_await state_->host.stop_networks();
 }
 
@@ -169,55 +164,51 @@ Task<DomainState> Server::launch_domain(DomainSpec spec) {
       domain::make_plan(std::move(spec), state.settings, state.taken(), domain::random_uuid());
   const domain::DomainPlan plan = intent.plan;
   // The name, the id and the address are this launch's from here on.
-  state.domains[domain_name] = State::Domain{std::move(intent), nullptr};
+  state.add(std::move(intent));
   try {
     const auto place = co_await state.launch_slots.enter();
     auto running = co_await domain::launch(state.host, plan);
     state.supervise(std::move(running));
   } catch (...) {
-    state.domains.erase(domain_name);
+    state.remove(domain_name);
     throw;
   }
-  log::info("launched {} at {}", domain_name, net::to_string(plan.address));
-  co_return domain::state_of(state.find(domain_name).record);
+  state.emit("domain.launched", domain_name, {{"ip_address", net::to_string(plan.address)}});
+  co_return state.shown(state.find(domain_name));
 }
 
 Task<DomainState> Server::destroy_domain(std::string domain_name, bool keep_disk) {
   State& state = *state_;
   State::Domain& domain = state.find(domain_name);
-  if (domain.record.state == RunState::launching || domain.record.state == RunState::destroying)
-    throw Error(Errc::busy, "{} is {}: try again when it is done", domain_name,
-                name(domain.record.state));
+  domain::expect_transition(domain_name, domain.record.state, domain::Verb::destroy);
+  DomainState last = state.shown(domain);
   const RunState before = domain.record.state;
-  domain.record.state = RunState::destroying;
   domain.record.keep_disk = keep_disk;
+  state.set_state(domain, RunState::destroying);
   const domain::DomainRecord record = domain.record;
   auto done = co_await detail::outcome_of(domain::destroy(state.host, record));
   if (done.error) {
     // It can be destroyed again. A QEMU that still runs must not be taken for gone: its rules stay.
     const bool alive = (co_await state.host.find_qemu(record)).has_value();
     State::Domain& left = state.find(domain_name);
-    left.record.state = alive ? before : RunState::stopped;
     left.record.reason = describe(done.error);
-    if (!alive) left.monitor.reset();
+    if (!alive) state.release(left);
+    state.set_state(left, alive ? before : RunState::stopped);
     std::rethrow_exception(done.error);
   }
-  state.domains.erase(domain_name);
-  log::info("destroyed {}", domain_name);
-  DomainState last = domain::state_of(record);
-  last.state = before;
+  state.remove(domain_name);
+  state.emit("domain.destroyed", domain_name);
   co_return last;
 }
 
 std::vector<DomainState> Server::domains() const {
   std::vector<DomainState> states;
-  for (const auto& [name, domain] : state_->domains)
-    states.push_back(domain::state_of(domain.record));
+  for (const auto& [name, domain] : state_->domains) states.push_back(state_->shown(domain));
   return states;
 }
 
 DomainState Server::domain(std::string_view domain_name) const {
-  return domain::state_of(state_->find(domain_name).record);
+  return state_->shown(state_->find(domain_name));
 }
 
 const ServerOptions& Server::options() const { return state_->options; }

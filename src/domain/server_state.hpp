@@ -1,13 +1,16 @@
-// What a Server holds. Used by server.cpp (launch, destroy), reconcile.cpp (start) and
-// server_status.cpp (all that only looks).
+// What a Server holds. Used by server.cpp (launch, destroy), verbs.cpp, supervise.cpp (a domain
+// while its QEMU runs), reconcile.cpp (start) and server_status.cpp (all that only looks).
 #pragma once
 
+#include <functional>
 #include <map>
-#include <optional>
+#include <memory>
 #include <set>
 #include <string>
 
+#include <wso/domain/health.hpp>
 #include <wso/domain/lifecycle.hpp>
+#include <wso/domain/transitions.hpp>
 #include <wso/server.hpp>
 
 #include "linux_host.hpp"
@@ -19,30 +22,90 @@ struct Server::State {
 
   struct Domain {
     domain::DomainRecord record;
-    std::shared_ptr<qmp::Client> monitor;  // null: QEMU does not run, or does not answer
+    std::shared_ptr<Signal> changed;  // anything of it, its removal too
 
-    [[nodiscard]] bool has_qemu() const {
-      return record.state == RunState::running || record.state == RunState::paused;
-    }
+    // Of the QEMU that runs; see release().
+    std::shared_ptr<TaskGroup> run;        // whoever looks after it
+    std::shared_ptr<qmp::Client> monitor;  // null: no connection
+    bool responsive = true;
+    bool adopting = false;
+    bool guest_is_off = false;  // powered off, panicked, or gone with its QEMU
+    bool ended_by_others = false;
+    bool rebooting = false;  // to be started anew when it has powered off
+    Clock::time_point last_guest_event;
+    Clock::time_point running_since;
+    domain::Health health;
+
+    // Of the pause before a restart.
+    std::shared_ptr<asio::steady_timer> pause;
+
+    [[nodiscard]] bool has_qemu() const { return domain::has_qemu(record.state); }
   };
 
   // Throws Errc::not_found.
   Domain& find(std::string_view domain_name);
+  // nullptr if it has been destroyed meanwhile.
+  Domain* find_if_there(std::string_view domain_name);
+  Domain& add(domain::DomainRecord record);
+  void remove(const std::string& domain_name);
   // Those named, or all that have a QEMU.
   std::vector<std::string> running(const std::vector<std::string>& names);
-
+  DomainState shown(const Domain& domain) const;
+  void set_state(Domain& domain, RunState state);
+  // Until it is so of the domain. Throws Errc::not_found if that is destroyed meanwhile.
+  Task<> wait_until(std::string domain_name, std::function<bool(const Domain&)> reached);
   domain::Taken taken() const;
+  void emit(std::string event, const std::string& domain_name, Json details = Json::object());
 
-  // Begins to look after a domain whose QEMU runs.
+  // server_status.cpp
+  Task<> ask(std::string domain_name, DomainStatus& status);
+  Task<> wait_until_healthy(std::string domain_name, milliseconds limit);
+
+  // verbs.cpp
+  Task<> bring_up(std::string domain_name, bool paused);
+  Task<> press_power_button(std::string domain_name, milliseconds limit);
+  Task<> power_down(std::string domain_name, bool force, milliseconds limit);
+  Task<> halt(std::string domain_name, domain::DomainRecord record);
+  Task<> stop(std::string domain_name, bool force, milliseconds limit, std::string reason);
+  Task<> command(std::string domain_name, std::string qmp_command);
+  Task<> record_state(std::string domain_name, RunState state);
+
+  // supervise.cpp
+  // Begins to look after a domain whose QEMU runs; without a monitor it makes the connection
+  // itself.
   void supervise(domain::RunningDomain running);
+  // Lets go of a QEMU that is gone, or is about to be.
+  void release(Domain& domain);
   Task<> watch(std::string domain_name, proc::Process process);
+  Task<> attend(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
+  Task<> converse(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
+  Task<> learn_state(std::string domain_name, std::shared_ptr<qmp::Client> monitor,
+                     milliseconds limit);
+  Task<> wait_for_answer(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
+  Task<> start_anew(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
+  Task<> check_health(std::string domain_name);
+  bool begin_healing(const std::string& domain_name);
+  Task<> heal(std::string domain_name, domain::DomainRecord record);
+  static bool floods(Domain& domain);
   void follow(const std::string& domain_name, const qmp::Event& event);
+  void guest_off(const std::string& domain_name, const std::string& reason, bool failed);
+  void set_responsive(const std::string& domain_name, bool responsive, const std::string& why = "");
+  // The QEMU of a domain has ended by itself, or only waits to be ended.
+  Task<> end_run(std::string domain_name, std::string reason, bool failed);
 
-  // Makes the record of a domain whose QEMU has gone, and what it left, tell so.
-  Task<> settle(std::string domain_name, std::string reason);
-  Task<> adopt(std::string domain_name);
-  Task<> remove_half(std::string domain_name);
+  // restart.cpp
+  void plan_restart(domain::DomainRecord& record, bool wanted, milliseconds ran_for);
+  void schedule_restart(const std::string& domain_name);
+  Task<> restart_later(std::string domain_name, std::shared_ptr<asio::steady_timer> pause);
+
+  // reconcile.cpp
   Task<> load();
+  Task<> read_records();
+  Task<> set_aside(std::string domain_name, std::string problem);
+  Task<> remove_half(std::string domain_name);
+  Task<> settle(std::string domain_name);
+  Task<> adopt(std::string domain_name);
+  Task<> start_automatically(std::vector<std::string> domain_names);
 
   asio::any_io_executor executor;
   ServerOptions options;
@@ -53,10 +116,12 @@ struct Server::State {
   asio::thread_pool worker{1};
   domain::LinuxHost host;
   std::map<std::string, Domain, std::less<>> domains;
-  // Records that this version cannot read; their names must not be used again.
+  // Names of records that cannot be read; they must not be used again.
   std::set<std::string, std::less<>> unreadable;
   TaskGroup tasks;
   Semaphore launch_slots;
+  bool host_was_restarted = false;
+  std::uint64_t n_oom_kills = proc::n_oom_kills();
 };
 
 }  // namespace wso

@@ -44,11 +44,6 @@ Task<> ask_qemu(qmp::Client& monitor, DomainStatus& status) {
   status.drives = drive_counters(drives);
 }
 
-Task<> ask(std::shared_ptr<qmp::Client> monitor, DomainStatus& status) {
-  auto asked = co_await detail::outcome_of(ask_qemu(*monitor, status));
-  if (asked.error) status.problem = describe(asked.error);
-}
-
 Task<> probe(net::Ipv4Address address, DomainCheck& check) {
   check.ping = co_await domain::answers_ping(address, probe_limit);
   check.ssh = co_await domain::answers_ssh(address, probe_limit);
@@ -66,20 +61,29 @@ Task<> probe_until_answered(net::Ipv4Address address, ProbeKind kind) {
   }
 }
 
-NetworkState network_state(const domain::DomainPlan& plan, const domain::Settings& settings,
-                           bool up) {
+NetworkState network_state(const domain::DomainPlan& plan, bool up) {
   return {plan.network_name(),
           plan.spec.domain_name,
           plan.bridge_name(),
           plan.tap_name(),
-          net::to_string(settings.subnet),
-          net::to_string(settings.gateway),
+          net::to_string(plan.subnet),
+          net::to_string(plan.gateway),
           net::to_string(plan.address),
           net::to_string(plan.mac),
           up};
 }
 
 }  // namespace
+
+Task<> Server::State::ask(std::string domain_name, DomainStatus& status) {
+  const auto monitor = find(domain_name).monitor;
+  auto asked = co_await detail::outcome_of(ask_qemu(*monitor, status));
+  if (!asked.error) co_return;
+  status.problem = describe(asked.error);
+  if (as_error(asked.error).code() == Errc::timeout)
+    set_responsive(domain_name, false, status.problem);
+  status.state.state = RunState::unresponsive;
+}
 
 std::vector<std::string> Server::State::running(const std::vector<std::string>& names) {
   std::vector<std::string> chosen;
@@ -108,14 +112,15 @@ Task<std::vector<DomainStatus>> Server::status(std::vector<std::string> names) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     const State::Domain& domain = state.find(names[i]);
     DomainStatus& status = statuses[i];
-    status.state = domain::state_of(domain.record);
+    status.state = state.shown(domain);
     const auto link = links.find(domain.record.plan.tap_name());
     // What the tap receives the guest has sent.
     if (link != links.end())
       status.network = {link->second.tx_bytes, link->second.tx_packets, link->second.rx_bytes,
                         link->second.rx_packets};
-    if (domain.monitor)
-      asking.spawn("status of " + names[i], ask(domain.monitor, status));
+    // One that is known not to answer is not waited for again.
+    if (domain.monitor && domain.responsive)
+      asking.spawn("status of " + names[i], state.ask(names[i], status));
     else if (domain.has_qemu())
       status.problem = "QEMU does not answer";
   }
@@ -140,11 +145,29 @@ Task<std::vector<DomainCheck>> Server::check(std::vector<std::string> names) {
   co_return checks;
 }
 
+Task<> Server::State::wait_until_healthy(std::string domain_name, milliseconds limit) {
+  if (find(domain_name).health.state() == HealthState::none)
+    throw Error(Errc::invalid_argument, "{} has no health check: launch it with one", domain_name);
+  const auto decided = [](const Domain& domain) {
+    return domain.health.state() == HealthState::healthy ||
+           (domain.record.state == RunState::stopped && !domain.record.restart_pending);
+  };
+  auto what = fmt::format("waiting for {} to be healthy", domain_name);
+  co_await with_deadline(std::move(what), limit, wait_until(domain_name, decided));
+  if (const Domain& domain = find(domain_name); !domain.has_qemu())
+    throw Error(Errc::wrong_state, "{} is {}: {}", domain_name, wso::name(domain.record.state),
+                domain.record.reason);
+}
+
 Task<milliseconds> Server::wait_for(std::string domain_name, ProbeKind kind, milliseconds limit) {
   State& state = *state_;
+  const auto started = Clock::now();
+  if (kind == ProbeKind::healthy) {
+    co_await state.wait_until_healthy(domain_name, limit);
+    co_return std::chrono::duration_cast<milliseconds>(Clock::now() - started);
+  }
   state.running({domain_name});
   const net::Ipv4Address address = state.find(domain_name).record.plan.address;
-  const auto started = Clock::now();
   auto what = fmt::format("{} at {}: waiting for {}", domain_name, net::to_string(address),
                           kind == ProbeKind::ping ? "ping" : "SSH");
   co_await with_deadline(std::move(what), limit, probe_until_answered(address, kind));
@@ -159,7 +182,7 @@ std::string Server::network_script(std::string_view domain_name) const {
 std::vector<NetworkState> Server::networks() const {
   std::vector<NetworkState> networks;
   for (const auto& [name, domain] : state_->domains)
-    networks.push_back(network_state(domain.record.plan, state_->settings, domain.has_qemu()));
+    networks.push_back(network_state(domain.record.plan, domain.has_qemu()));
   return networks;
 }
 

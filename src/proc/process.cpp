@@ -15,6 +15,15 @@
 
 namespace wso::proc {
 
+std::uint64_t n_oom_kills() {
+  std::ifstream file("/proc/vmstat");
+  std::string key;
+  std::uint64_t value = 0;
+  while (file >> key >> value)
+    if (key == "oom_kill") return value;
+  return 0;
+}
+
 Process::Process(ProcessIdentity identity, UniqueFd pidfd)
     : identity_(identity), pidfd_(std::make_shared<const UniqueFd>(std::move(pidfd))) {}
 

@@ -29,7 +29,8 @@ constexpr std::size_t unanswered_limit = 256;
 }  // namespace
 
 struct Client::State : std::enable_shared_from_this<State> {
-  State(std::string name, Socket connected) : what(std::move(name)), socket(std::move(connected)) {}
+  State(std::string name, Socket connected)
+      : what(std::move(name)), socket(std::move(connected)), over(socket.get_executor()) {}
 
   void send(std::string line);
   void write_front();
@@ -49,6 +50,7 @@ struct Client::State : std::enable_shared_from_this<State> {
   std::deque<std::string> unsent;  // the first is being written
   EventHandler event_handler;
   std::optional<Error> ended;  // why, once the connection is over
+  Signal over;
 };
 
 void Client::State::send(std::string line) {
@@ -121,6 +123,7 @@ void Client::State::end(Error reason) {
   boost::system::error_code ignored;  // the descriptor is gone whatever close() says
   socket.close(ignored);
   pending.fail_all(*ended);
+  over.notify();
 }
 
 void Client::State::reader_ended(const std::exception_ptr& error) {
@@ -232,6 +235,17 @@ Task<Json> Client::query(std::string command) {
 void Client::on_event(EventHandler handler) {
   if (connected()) state_->event_handler = std::move(handler);
 }
+
+namespace {
+
+Task<std::string> wait_for_end(StatePtr state) {
+  if (!state->ended) co_await state->over.wait();
+  co_return state->ended->what();
+}
+
+}  // namespace
+
+Task<std::string> Client::closed() { return wait_for_end(state_); }
 
 bool Client::connected() const { return !state_->ended; }
 

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <cstdio>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <wso/base/error.hpp>
@@ -41,6 +43,19 @@ void RecordStore::write(const std::string& name, const Json& contents) const {
 
 bool RecordStore::erase(const std::string& name) const {
   return remove_file_durably(path_of(name));
+}
+
+fs::path RecordStore::set_aside(const std::string& name) const {
+  const fs::path directory = directory_.parent_path() / "damaged";
+  make_directories(directory, 0700);
+  const fs::path path = path_of(name);
+  for (int number = 1;; ++number) {
+    const fs::path target = directory / fmt::format("{}.{}{}", name, number, suffix);
+    // Never over one that was set aside before.
+    if (::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0)
+      return target;
+    if (errno != EEXIST) throw_errno(fmt::format("move {} to {}", path.native(), target.native()));
+  }
 }
 
 LoadedRecords RecordStore::load() const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <wso/client.hpp>
+#include <wso/domain.hpp>
 
 namespace wso::wsoctl {
 
@@ -29,14 +30,27 @@ struct LaunchOptions {
   std::optional<std::uint64_t> disk_size_bytes;
   std::optional<std::filesystem::path> iso_path;
   bool paused = false;
-  std::string wait_for;  // "ping", "ssh", or empty: do not wait
+  bool autostart = false;
+  std::string restart;  // empty: no
+  std::optional<int> restart_limit;
+  std::optional<HealthCheck> health;
+  std::string wait_for;  // "ping", "ssh", "healthy", or empty: do not wait
   std::optional<std::chrono::seconds> timeout;
 };
+
+// One verb on several domains.
+struct VerbRequest {
+  std::string verb;  // "start"
+  std::string done;  // "started"
+  std::vector<std::string> domain_names;
+  Json params = Json::object();  // but for the name
+};
+
+ExitStatus run_verb(Session& session, const VerbRequest& request);
 
 ExitStatus launch(Session& session, const LaunchOptions& options);
 ExitStatus list_domains(Session& session);
 ExitStatus show_status(Session& session, const std::vector<std::string>& domain_names);
-ExitStatus destroy(Session& session, const std::vector<std::string>& domain_names, bool keep_disk);
 ExitStatus check(Session& session, const std::vector<std::string>& domain_names);
 ExitStatus print_netconfig(Session& session, const std::string& domain_name);
 

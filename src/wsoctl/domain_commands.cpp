@@ -1,9 +1,10 @@
-// wsoctl launch, list, status, destroy, check, netconfig.
+// wsoctl launch, list, status, check, netconfig.
 #include <cstdio>
 
 #include <unistd.h>
 
 #include <wso/api/wire.hpp>
+#include <wso/base/domain_json.hpp>
 
 #include "commands.hpp"
 #include "lists.hpp"
@@ -19,9 +20,6 @@ using std::chrono::milliseconds;
 constexpr std::chrono::seconds default_wait{120};
 constexpr milliseconds redraw_interval{250};
 
-// Each takes a connection: enough to keep the daemon busy, far below any limit on open files.
-constexpr std::size_t destroyed_at_once = 32;
-
 Json launch_params(const LaunchOptions& options) {
   Json params = {{"domain_name", options.domain_name}};
   if (options.n_cpus) params["n_cpus"] = *options.n_cpus;
@@ -29,6 +27,10 @@ Json launch_params(const LaunchOptions& options) {
   if (options.disk_size_bytes) params["disk_size_bytes"] = *options.disk_size_bytes;
   if (options.iso_path) params["iso_path"] = options.iso_path->native();
   if (options.paused) params["paused"] = true;
+  if (options.autostart) params["autostart"] = true;
+  if (!options.restart.empty()) params["restart"] = options.restart;
+  if (options.restart_limit) params["restart_limit"] = *options.restart_limit;
+  if (options.health) params["health"] = to_json(*options.health);
   return params;
 }
 
@@ -81,8 +83,10 @@ std::string status_text(const DomainStatus& status) {
                         {"MEMORY", memory_text(state)},
                         {"DISK", state.disk_path},
                         {"ISO", state.iso_path},
-                        {"HEALTH", state.healthcheck_state},
+                        {"HEALTH", std::string(name(state.healthcheck_state))},
                         {"PID", pid_text(state)},
+                        {"RESTART", std::string(name(state.restart))},
+                        {"AUTOSTART", state.autostart ? "yes" : "no"},
                         {"STARTED", format_time(state.started_at)}};
   if (!state.reason.empty()) rows.push_back({"REASON", state.reason});
   if (!status.problem.empty()) {
@@ -105,46 +109,6 @@ std::string status_text(const DomainStatus& status) {
 
 Json names_params(const std::vector<std::string>& domain_names) {
   return domain_names.empty() ? Json::object() : Json{{"names", domain_names}};
-}
-
-// A domain that fails is reported and does not stop the others.
-template <typename Step>
-bool attempt(Step step) {
-  try {
-    step();
-    return true;
-  } catch (const Error& error) {
-    print_failure(error.what());
-    return false;
-  }
-}
-
-// Destroys them all at once, each over a connection of its own; appends what they last were. False
-// if one failed.
-bool destroy_together(const Session& session, const std::vector<std::string>& domain_names,
-                      bool keep_disk, Json& last_states) {
-  std::vector<Client> pending;
-  bool all = true;
-  for (const std::string& domain_name : domain_names)
-    all &= attempt([&session, &domain_name, keep_disk, &pending] {
-      Client client(session.socket_path);
-      client.send("domain.destroy", {{"domain_name", domain_name}, {"keep_disk", keep_disk}});
-      pending.push_back(std::move(client));
-    });
-  for (Client& client : pending)
-    all &= attempt([&client, &last_states] {
-      Json last_state = client.wait();
-      api::parse_domain_state(last_state);
-      last_states.push_back(std::move(last_state));
-    });
-  return all;
-}
-
-std::string destroyed_text(const DomainState& last_state, bool keep_disk) {
-  if (!keep_disk) return printable("destroyed " + last_state.domain_name) + '\n';
-  return printable(fmt::format("destroyed {}; its disk is kept: {}", last_state.domain_name,
-                               last_state.disk_path)) +
-         '\n';
 }
 
 }  // namespace
@@ -196,24 +160,6 @@ ExitStatus show_status(Session& session, const std::vector<std::string>& domain_
     text += (text.empty() ? "" : "\n") + status_text(status);
   print(text);
   return done;
-}
-
-ExitStatus destroy(Session& session, const std::vector<std::string>& domain_names, bool keep_disk) {
-  Json last_states = Json::array();
-  bool all = true;
-  for (auto rest = domain_names.begin(); rest != domain_names.end();) {
-    const auto left = static_cast<std::size_t>(domain_names.end() - rest);
-    const auto end = rest + static_cast<std::ptrdiff_t>(std::min(left, destroyed_at_once));
-    all &= destroy_together(session, {rest, end}, keep_disk, last_states);
-    rest = end;
-  }
-  if (!session.json) {
-    for (const Json& last_state : last_states)
-      print(destroyed_text(api::parse_domain_state(last_state), keep_disk));
-  } else if (!last_states.empty()) {
-    print_json({{"domains", last_states}});
-  }
-  return all ? done : failed;
 }
 
 ExitStatus check(Session& session, const std::vector<std::string>& domain_names) {

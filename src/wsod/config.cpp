@@ -66,6 +66,10 @@ std::map<std::string_view, Setter> setters(Config& config) {
        [&](const toml::node& node, std::string_view key) {
          server.first_uid = static_cast<uid_t>(as_integer(node, key, 1, INT32_MAX));
        }},
+      {"restart_pause_ms",
+       [&](const toml::node& node, std::string_view key) {
+         server.restart_pause = std::chrono::milliseconds(as_integer(node, key, 1, 60'000));
+       }},
       {"qemu_start_seconds",
        [&](const toml::node& node, std::string_view key) {
          server.qemu_start_limit = std::chrono::seconds(as_integer(node, key, 1, 3600));

@@ -48,10 +48,53 @@ Task<Json> check(Context& context, Json params) {
   co_return list_of("checks", co_await context.server.check(optional_texts(params, "names")));
 }
 
+milliseconds timeout_field(const Json& params) {
+  constexpr std::int64_t otherwise = 60'000;
+  return milliseconds(optional_integer(params, "timeout_ms", 0, day_in_ms).value_or(otherwise));
+}
+
+Task<Json> start(Context& context, Json params) {
+  expect_object(params, {"domain_name", "paused"});
+  const bool paused = optional_bool(params, "paused", false);
+  co_return api::to_json(
+      co_await context.server.start_domain(text_field(params, "domain_name"), paused));
+}
+
+Task<Json> stop(Context& context, Json params) {
+  expect_object(params, {"domain_name", "force", "timeout_ms"});
+  const bool force = optional_bool(params, "force", false);
+  const milliseconds limit = timeout_field(params);
+  co_return api::to_json(
+      co_await context.server.stop_domain(text_field(params, "domain_name"), force, limit));
+}
+
+Task<Json> reboot(Context& context, Json params) {
+  expect_object(params, {"domain_name", "timeout_ms"});
+  const milliseconds limit = timeout_field(params);
+  co_return api::to_json(
+      co_await context.server.reboot_domain(text_field(params, "domain_name"), limit));
+}
+
+Task<Json> reset(Context& context, Json params) {
+  expect_object(params, {"domain_name"});
+  co_return api::to_json(co_await context.server.reset_domain(text_field(params, "domain_name")));
+}
+
+Task<Json> pause(Context& context, Json params) {
+  expect_object(params, {"domain_name"});
+  co_return api::to_json(co_await context.server.pause_domain(text_field(params, "domain_name")));
+}
+
+Task<Json> resume(Context& context, Json params) {
+  expect_object(params, {"domain_name"});
+  co_return api::to_json(co_await context.server.resume_domain(text_field(params, "domain_name")));
+}
+
 ProbeKind parse_probe(const std::string& word) {
   if (word == "ping") return ProbeKind::ping;
   if (word == "ssh") return ProbeKind::ssh;
-  throw Error(Errc::invalid_argument, "'for' is '{}': use ping or ssh", word);
+  if (word == "healthy") return ProbeKind::healthy;
+  throw Error(Errc::invalid_argument, "'for' is '{}': use ping, ssh or healthy", word);
 }
 
 Task<Json> wait(Context& context, Json params) {
@@ -100,6 +143,9 @@ using Method = std::function<Task<Json>(Context&, Json)>;
 const std::map<std::string, Method, std::less<>>& methods() {
   static const std::map<std::string, Method, std::less<>> table = {
       {"domain.launch", launch},       {"domain.list", list},
+      {"domain.start", start},         {"domain.stop", stop},
+      {"domain.reboot", reboot},       {"domain.reset", reset},
+      {"domain.pause", pause},         {"domain.resume", resume},
       {"domain.status", status},       {"domain.destroy", destroy},
       {"domain.check", check},         {"domain.wait", wait},
       {"domain.netconfig", netconfig}, {"network.list", list_networks},

@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from lab import everything, kernel_state, qemus, run, wait_until
+from lab import RpcError, everything, kernel_state, qemus, run, wait_until
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -116,14 +116,48 @@ def test_a_link_of_ours_that_no_record_names_is_removed(lab, daemon):
         run("sh", "-c", "ip link delete virbrforeign 2>/dev/null || true")
 
 
-def test_a_damaged_record_stops_nothing(lab, daemon):
+TORN = '{"version": 1, "domain_na'
+
+
+def test_a_damaged_record_is_set_aside(lab, daemon):
     daemon.launch_paused("web")
     daemon.stop()
-    for name, text in [("torn", '{"version": 1, "domain_na'), ("later", '{"version": 99}')]:
-        (daemon.workdir / f"domains/{name}.json").write_text(text)
+    (daemon.workdir / "domains/torn.json").write_text(TORN)
+    (daemon.workdir / "damaged").mkdir()
+    (daemon.workdir / "damaged/torn.1.json").write_text("an earlier one")
     again = lab.start_daemon()
     assert [d["domain_name"] for d in again.call("domain.list")["domains"]] == ["web"]
-    assert (daemon.workdir / "domains/torn.json").exists()
-    # The name of a record that cannot be read is not free.
-    with pytest.raises(Exception, match="cannot read"):
+    assert not (daemon.workdir / "domains/torn.json").exists()
+    assert (daemon.workdir / "damaged/torn.1.json").read_text() == "an earlier one"
+    assert (daemon.workdir / "damaged/torn.2.json").read_text() == TORN
+    with pytest.raises(RpcError, match="cannot read"):
         again.launch_paused("torn")
+
+
+def test_a_record_of_a_later_version_is_left_alone(lab, daemon):
+    daemon.launch_paused("web")
+    daemon.stop()
+    path = daemon.workdir / "domains/later.json"
+    path.write_text('{"version": 99}')
+    again = lab.start_daemon()
+    assert [d["domain_name"] for d in again.call("domain.list")["domains"]] == ["web"]
+    assert path.read_text() == '{"version": 99}'
+    assert "it has version 99" in again.log
+    # The name of a record that cannot be read is not free.
+    with pytest.raises(RpcError, match="cannot read"):
+        again.launch_paused("later")
+
+
+def test_a_record_of_version_1_is_read(lab, daemon):
+    state = daemon.launch_paused("web")
+    daemon.stop()
+    path = daemon.workdir / "domains/web.json"
+    record = json.loads(path.read_text())
+    record["version"] = 1
+    for key in ("autostart", "restart", "restart_limit", "health", "subnet", "gateway", "n_restarts"):
+        del record[key]
+    del record["restart_pending"], record["recreate_pending"]
+    path.write_text(json.dumps(record))
+    again = lab.start_daemon()
+    assert again.call("domain.list")["domains"] == [state]
+    assert again.call("network.list")["networks"][0]["subnet"] == "192.168.100.0/24"

@@ -275,6 +275,12 @@ class Lab:
         self.daemons.append(daemon)
         return daemon.wait_ready() if ready else daemon
 
+    def write_config(self, text):
+        """The path of a configuration with this text."""
+        path = ROOT / "wsod.toml"
+        path.write_text(text)
+        return str(path)
+
     def guest(self, name, **params):
         """Launches a demo guest and waits for its SSH server."""
         params.setdefault("memory_kib", 128 * 1024)

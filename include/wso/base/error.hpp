@@ -17,6 +17,7 @@ enum class Errc {
   not_found,
   already_exists,
   busy,
+  wrong_state,  // the domain is in a state in which this cannot be done
   permission,
   timeout,
   disconnected,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <list>
@@ -194,6 +195,23 @@ class TaskGroup {
   asio::any_io_executor executor_;
   std::list<asio::cancellation_signal> running_;
   asio::steady_timer empty_;
+};
+
+// Wakes whoever waits for something to change; what has changed they look up themselves, again.
+class Signal {
+ public:
+  explicit Signal(asio::any_io_executor executor);
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
+  ~Signal() = default;
+
+  // Until the next notify(). Only a cancellation ends it earlier, by an exception.
+  Task<> wait();
+  void notify();
+
+ private:
+  asio::steady_timer timer_;
+  std::uint64_t n_notified_ = 0;
 };
 
 // Lets at most so many coroutines of one executor pass at a time.

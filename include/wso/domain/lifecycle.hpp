@@ -1,4 +1,4 @@
-// The story of a domain: how it is launched and how it is destroyed.
+// The story of a domain: how it is launched, stopped, started again and destroyed.
 #pragma once
 
 #include <memory>
@@ -16,6 +16,15 @@ struct RunningDomain {
 
 // All of it, or, after a failure or a cancellation at any line, nothing.
 Task<RunningDomain> launch(Host& host, DomainPlan plan);
+
+// Starts a domain that is stopped; after a failure or a cancellation it is stopped again, and
+// `record` is what was written of it.
+Task<RunningDomain> start(Host& host, DomainRecord& record, bool paused);
+
+// Ends QEMU and removes the network; files and record stay. The record, returned as it was written
+// last, tells in its other fields why, and what is to follow. Not to be cancelled. After a failure
+// it says `stopping`, so that the next start of the daemon goes on where this has stopped.
+Task<DomainRecord> halt(Host& host, DomainRecord record);
 
 // Removes everything that the record names, whatever half of it is there; the disk stays if the
 // record says so. Not to be cancelled. After a failure the record is kept, as `destroying`, so that

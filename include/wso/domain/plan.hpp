@@ -23,6 +23,8 @@ struct DomainPlan {
   std::string uuid;       // QEMU's -uuid: tells our process from any other
   net::Ipv4Address address;
   net::MacAddress mac;
+  net::Ipv4Subnet subnet;  // that of the launch, whatever the configuration says later
+  net::Ipv4Address gateway;
   std::filesystem::path disk_path;
   std::filesystem::path script_path;
   std::filesystem::path monitor_path;  // QMP socket

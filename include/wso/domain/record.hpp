@@ -20,8 +20,11 @@ struct DomainRecord {
   // Which files are the domain's: only these are ever opened again or removed.
   FileIdentity disk;
   FileIdentity script;
-  bool keep_disk = false;      // of a destruction under way
-  proc::ProcessIdentity qemu;  // pid 0: none, or not known yet
+  bool keep_disk = false;         // of a destruction under way
+  int n_restarts = 0;             // in a row, without the user's doing
+  bool restart_pending = false;   // stopped, and to be started again after a pause
+  bool recreate_pending = false;  // to be given a new disk before that
+  proc::ProcessIdentity qemu;     // pid 0: none, or not known yet
   std::int64_t started_at = 0;
 
   bool operator==(const DomainRecord&) const = default;
@@ -29,7 +32,8 @@ struct DomainRecord {
 
 DomainState state_of(const DomainRecord& record);
 
-// The form on disk. It carries a version; another version is Errc::protocol.
+// The form on disk. It carries a version: an older one is read, a newer one is Errc::wrong_state.
+// Whatever else is wrong is Errc::protocol or Errc::invalid_argument.
 Json to_json(const DomainRecord& record);
 DomainRecord parse_record(const Json& json);
 

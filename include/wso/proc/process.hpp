@@ -22,6 +22,9 @@ struct ProcessIdentity {
   bool operator==(const ProcessIdentity&) const = default;
 };
 
+// How many processes the kernel has killed for want of memory since it was booted.
+std::uint64_t n_oom_kills();
+
 class Process {
  public:
   Process() = default;

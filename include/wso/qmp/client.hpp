@@ -45,6 +45,9 @@ class Client {
   void on_event(EventHandler handler);
 
   [[nodiscard]] bool connected() const;
+  // Waits for the end of the connection; all that QEMU sent before has been delivered by then.
+  // Returns why it ended. Outlives *this.
+  Task<std::string> closed();
   // Ends the connection; waiters fail with Errc::disconnected. Safe to call twice. When the last
   // shared_ptr goes, the connection ends too.
   void close();

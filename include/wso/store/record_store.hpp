@@ -34,6 +34,8 @@ class RecordStore {
   // `name` must be a valid domain name: it becomes a file name.
   void write(const std::string& name, const Json& contents) const;
   bool erase(const std::string& name) const;
+  // Moves a document that cannot be read to a neighbouring directory; returns where it is now.
+  std::filesystem::path set_aside(const std::string& name) const;
   [[nodiscard]] LoadedRecords load() const;
 
  private:

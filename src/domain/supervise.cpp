@@ -1,0 +1,301 @@
+// A domain while its QEMU runs: who watches the process, holds the monitor, follows what QEMU tells
+// and probes the guest; and what is done when it ends by itself.
+#include <algorithm>
+#include <array>
+
+#include <wso/base/error.hpp>
+#include <wso/base/log.hpp>
+#include <wso/domain/probe.hpp>
+
+#include "server_state.hpp"
+
+namespace wso {
+namespace {
+
+// Whether a QEMU hangs nothing tells; so it is asked, rarely enough to cost nothing.
+constexpr milliseconds heartbeat{30'000};
+constexpr milliseconds patience = std::chrono::hours(24 * 365);
+constexpr milliseconds first_reconnect{100};
+constexpr milliseconds last_reconnect{30'000};
+constexpr milliseconds last_words{2000};
+
+// Of QEMU's events those that tell users something the domain's own events do not.
+constexpr std::array<std::string_view, 7> notable_events{
+    "BLOCK_IO_ERROR",           "BLOCK_IMAGE_CORRUPTED", "GUEST_PANICKED",
+    "GUEST_CRASHLOADED",        "MEMORY_FAILURE",        "WATCHDOG",
+    "DEVICE_UNPLUG_GUEST_ERROR"};
+
+Task<> join(std::shared_ptr<TaskGroup> run) {
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  co_await run->join();
+}
+
+Task<> pause_for(milliseconds time) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, time);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+milliseconds since(Clock::time_point start) {
+  return std::chrono::duration_cast<milliseconds>(Clock::now() - start);
+}
+
+}  // namespace
+
+// What a guest can cause at will must not drown the events of others.
+bool Server::State::floods(Domain& domain) {
+  constexpr milliseconds apart{100};
+  if (since(domain.last_guest_event) < apart) return true;
+  domain.last_guest_event = Clock::now();
+  return false;
+}
+
+void Server::State::supervise(domain::RunningDomain running) {
+  const std::string domain_name = running.record.plan.spec.domain_name;
+  Domain& domain = find(domain_name);
+  domain.record = std::move(running.record);
+  domain.run = std::make_shared<TaskGroup>(executor);
+  domain.running_since = Clock::now();
+  domain.health = domain::Health(domain.record.plan.spec.health);
+  domain.guest_is_off = false;
+  domain.ended_by_others = false;
+  domain.responsive = running.monitor != nullptr;
+  domain.run->spawn("watch " + domain_name, watch(domain_name, running.process));
+  domain.run->spawn("attend " + domain_name, attend(domain_name, std::move(running.monitor)));
+  if (domain.health.state() != HealthState::none)
+    domain.run->spawn("check the health of " + domain_name, check_health(domain_name));
+  domain.changed->notify();
+}
+
+void Server::State::release(Domain& domain) {
+  if (domain.pause) domain.pause->cancel();
+  domain.pause.reset();
+  domain.monitor.reset();  // whoever attends it lets go, too, and ends the connection
+  domain.rebooting = false;
+  domain.health = domain::Health(domain.record.plan.spec.health);
+  if (!domain.run) return;
+  domain.run->cancel();
+  tasks.spawn("end of the run of " + domain.record.plan.spec.domain_name,
+              join(std::move(domain.run)));
+}
+
+Task<> Server::State::watch(std::string domain_name, proc::Process process) {
+  const std::string how = co_await process.exited();
+  log::info("{}: QEMU {}", domain_name, how);
+  // Why it ended, it may have said in its last words.
+  if (const auto monitor = find(domain_name).monitor)
+    co_await detail::outcome_of(with_deadline("last words", last_words, monitor->closed()));
+  const bool by_others = find(domain_name).ended_by_others;
+  const bool no_memory = proc::n_oom_kills() != n_oom_kills;
+  n_oom_kills = proc::n_oom_kills();
+  guest_off(domain_name,
+            fmt::format("QEMU {}{}{}", how, by_others ? ", told to by somebody else" : "",
+                        no_memory ? ", perhaps for want of memory: see the kernel's log" : ""),
+            !by_others);
+}
+
+// Keeps a connection to the monitor for as long as QEMU lives.
+Task<> Server::State::attend(std::string domain_name, std::shared_ptr<qmp::Client> monitor) {
+  milliseconds pause = first_reconnect;
+  while (true) {
+    if (!monitor) {
+      const auto path = find(domain_name).record.plan.monitor_path;
+      auto connecting = qmp::Client::connect("QMP of " + domain_name, path, patience);
+      auto connected = co_await detail::outcome_of(std::move(connecting));
+      if (!connected.error) monitor = connected.get();
+    }
+    if (monitor) {
+      const auto connected_at = Clock::now();
+      auto talked = co_await detail::outcome_of(converse(domain_name, monitor));
+      if (as_error(talked.error).code() == Errc::cancelled) std::rethrow_exception(talked.error);
+      find(domain_name).monitor.reset();
+      monitor.reset();
+      set_responsive(domain_name, false, describe(talked.error));
+      if (since(connected_at) > last_reconnect) pause = first_reconnect;
+    }
+    co_await pause_for(pause);
+    pause = std::min(2 * pause, last_reconnect);
+  }
+}
+
+// Until the connection ends, by an exception that says why.
+Task<> Server::State::converse(std::string domain_name, std::shared_ptr<qmp::Client> monitor) {
+  monitor->on_event([this, domain_name](const qmp::Event& event) { follow(domain_name, event); });
+  find(domain_name).monitor = monitor;
+  if (!find(domain_name).responsive) {
+    co_await learn_state(domain_name, monitor, patience);
+    set_responsive(domain_name, true);
+  }
+  while (true) {
+    auto closed = with_deadline("heartbeat", heartbeat, monitor->closed());
+    auto ended = co_await detail::outcome_of(std::move(closed));
+    if (!ended.error) throw Error(Errc::disconnected, "{}", ended.get());
+    if (as_error(ended.error).code() != Errc::timeout) std::rethrow_exception(ended.error);
+    auto asked = co_await detail::outcome_of(learn_state(domain_name, monitor, qmp::query_limit));
+    if (!asked.error) continue;
+    if (as_error(asked.error).code() != Errc::timeout) std::rethrow_exception(asked.error);
+    set_responsive(domain_name, false, describe(asked.error));
+  }
+}
+
+Task<> Server::State::learn_state(std::string domain_name, std::shared_ptr<qmp::Client> monitor,
+                                  milliseconds limit) {
+  Json no_arguments = Json::object();
+  const Json answer = co_await monitor->execute("query-status", std::move(no_arguments), limit);
+  const std::string status = text_field(answer, "status");
+  Domain& domain = find(domain_name);
+  // Events tell of changes; this is for what they told nobody.
+  if (status == "shutdown") guest_off(domain_name, "the guest has powered off", false);
+  if (status == "guest-panicked") guest_off(domain_name, "the guest has panicked", true);
+  if (!domain.has_qemu() || domain.rebooting) co_return;
+  const bool runs = optional_bool(answer, "running", false);
+  const RunState state = runs ? RunState::running : RunState::paused;
+  if (domain.record.state != state) set_state(domain, state);
+}
+
+// The answer to a question that was asked in vain comes when QEMU is well again.
+Task<> Server::State::wait_for_answer(std::string domain_name,
+                                      std::shared_ptr<qmp::Client> monitor) {
+  co_await learn_state(domain_name, monitor, patience);
+  set_responsive(domain_name, true);
+}
+
+void Server::State::set_responsive(const std::string& domain_name, bool responsive,
+                                   const std::string& why) {
+  Domain* domain = find_if_there(domain_name);
+  if (domain == nullptr || !domain->has_qemu() || domain->responsive == responsive) return;
+  domain->responsive = responsive;
+  domain->changed->notify();
+  if (domain->adopting) return;
+  if (responsive) {
+    emit("domain.responsive", domain_name);
+    return;
+  }
+  emit("domain.unresponsive", domain_name, {{"reason", why}});
+  if (domain->monitor && domain->monitor->connected())
+    domain->run->spawn("wait for QEMU of " + domain_name,
+                       wait_for_answer(domain_name, domain->monitor));
+}
+
+void Server::State::follow(const std::string& domain_name, const qmp::Event& event) {
+  Domain* domain = find_if_there(domain_name);
+  if (domain == nullptr || !domain->run) return;
+  const bool idle = domain->has_qemu() && !domain->rebooting;
+  const auto becomes = [&](RunState from, RunState to, std::string what) {
+    if (!idle || domain->record.state != from) return;
+    set_state(*domain, to);
+    emit(std::move(what), domain_name);
+  };
+  if (event.name == "STOP") {
+    becomes(RunState::running, RunState::paused, "domain.paused");
+  } else if (event.name == "RESUME") {
+    becomes(RunState::paused, RunState::running, "domain.resumed");
+  } else if (event.name == "RESET" && !floods(*domain)) {
+    emit("domain.reset", domain_name, {{"by_guest", optional_bool(event.data, "guest", false)}});
+  } else if (event.name == "SHUTDOWN" && optional_bool(event.data, "guest", false)) {
+    if (domain->rebooting)
+      domain->run->spawn("reboot " + domain_name, start_anew(domain_name, domain->monitor));
+    else
+      guest_off(domain_name, "the guest has powered off", false);
+  } else if (event.name == "SHUTDOWN") {
+    domain->ended_by_others = true;
+  } else if (event.name == "GUEST_PANICKED") {
+    guest_off(domain_name, "the guest has panicked", true);
+  }
+  if (std::find(notable_events.begin(), notable_events.end(), event.name) != notable_events.end() &&
+      !floods(*domain))
+    emit("qemu." + event.name, domain_name, event.data);
+}
+
+// The second half of a reboot: the guest has powered off, and is to come up again.
+Task<> Server::State::start_anew(std::string domain_name, std::shared_ptr<qmp::Client> monitor) {
+  Json none = Json::object();
+  Json nothing = Json::object();
+  auto reset = monitor->execute("system_reset", std::move(none), qmp::query_limit);
+  auto outcome = co_await detail::outcome_of(std::move(reset));
+  if (!outcome.error) {
+    auto resume = monitor->execute("cont", std::move(nothing), qmp::query_limit);
+    outcome = co_await detail::outcome_of(std::move(resume));
+  }
+  Domain& domain = find(domain_name);
+  domain.rebooting = false;
+  domain.changed->notify();
+  if (outcome.error) guest_off(domain_name, describe(outcome.error), true);
+}
+
+void Server::State::guest_off(const std::string& domain_name, const std::string& reason,
+                              bool failed) {
+  Domain* domain = find_if_there(domain_name);
+  if (domain == nullptr) return;
+  domain->guest_is_off = true;
+  domain->changed->notify();
+  // A verb that is under way knows what to do about it.
+  if (!domain->has_qemu()) return;
+  set_state(*domain, RunState::stopping);
+  tasks.spawn("end of " + domain_name, end_run(domain_name, reason, failed));
+}
+
+Task<> Server::State::end_run(std::string domain_name, std::string reason, bool failed) {
+  Domain& domain = find(domain_name);
+  domain::DomainRecord record = domain.record;
+  record.reason = std::move(reason);
+  const RestartPolicy policy = record.plan.spec.restart;
+  plan_restart(record,
+               policy == RestartPolicy::always || (policy == RestartPolicy::on_failure && failed),
+               since(domain.running_since));
+  domain.record.reason = record.reason;
+  auto halted = co_await detail::outcome_of(halt(domain_name, record));
+  if (halted.error) log::error("{}: {}", domain_name, describe(halted.error));
+  emit("domain.stopped", domain_name, {{"reason", record.reason}, {"failed", failed}});
+  schedule_restart(domain_name);
+}
+
+Task<> Server::State::check_health(std::string domain_name) {
+  const HealthCheck check = find(domain_name).record.plan.spec.health;
+  const net::Ipv4Address address = find(domain_name).record.plan.address;
+  co_await pause_for(milliseconds(check.initial_delay_ms));
+  while (true) {
+    // A guest that is paused cannot answer, and is not ill.
+    if (find(domain_name).record.state == RunState::running) {
+      const milliseconds limit(check.timeout_ms);
+      auto probing = check.probe == HealthProbe::ping
+                         ? domain::answers_ping(address, limit)
+                         : domain::accepts_tcp(address, check.port, limit);
+      const bool success = co_await std::move(probing);
+      Domain& domain = find(domain_name);
+      const bool still = domain.record.state == RunState::running;
+      if (still && domain.health.observe(success)) {
+        const HealthState state = domain.health.state();
+        domain.changed->notify();
+        emit("domain.health", domain_name, {{"healthcheck_state", name(state)}});
+        if (state == HealthState::unhealthy && begin_healing(domain_name)) co_return;
+      }
+    }
+    co_await pause_for(milliseconds(check.interval_ms));
+  }
+}
+
+bool Server::State::begin_healing(const std::string& domain_name) {
+  Domain& domain = find(domain_name);
+  domain::DomainRecord record = domain.record;
+  const UnhealthyAction action = record.plan.spec.health.on_unhealthy;
+  if (action == UnhealthyAction::none) return false;
+  record.reason = "unhealthy";
+  plan_restart(record, true, since(domain.running_since));
+  domain.record.reason = record.reason;
+  // Restarted too often: better ill than gone.
+  if (!record.restart_pending) return false;
+  record.recreate_pending = action == UnhealthyAction::recreate;
+  set_state(domain, RunState::stopping);
+  // Not in the run's own group, which ends with it.
+  tasks.spawn("heal " + domain_name, heal(domain_name, std::move(record)));
+  return true;
+}
+
+Task<> Server::State::heal(std::string domain_name, domain::DomainRecord record) {
+  const std::string reason = record.reason;
+  co_await halt(domain_name, std::move(record));
+  emit("domain.stopped", domain_name, {{"reason", reason}, {"failed", true}});
+  schedule_restart(domain_name);
+}
+
+}  // namespace wso

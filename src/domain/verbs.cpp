@@ -1,0 +1,213 @@
+// The verbs of Server on a domain that is there: start, stop, reboot, reset, pause, resume.
+#include <wso/base/error.hpp>
+#include <wso/base/log.hpp>
+
+#include "server_state.hpp"
+
+namespace wso {
+
+using domain::Verb;
+
+Task<> Server::State::bring_up(std::string domain_name, bool paused) {
+  Domain& waiting = find(domain_name);
+  if (waiting.pause) waiting.pause->cancel();
+  waiting.pause.reset();
+  set_state(waiting, RunState::starting);
+  domain::DomainRecord record = waiting.record;
+  std::exception_ptr failure;
+  try {
+    const auto place = co_await launch_slots.enter();
+    auto running = co_await domain::start(host, record, paused);
+    supervise(std::move(running));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  Domain& domain = find(domain_name);
+  if (failure) {
+    domain.record = std::move(record);
+    domain.record.reason = describe(failure);
+    set_state(domain, RunState::stopped);
+    std::rethrow_exception(failure);
+  }
+  emit("domain.started", domain_name, {{"state", name(domain.record.state)}});
+}
+
+Task<VerbResult> Server::start_domain(std::string domain_name, bool paused) {
+  State& state = *state_;
+  State::Domain& domain = state.find(domain_name);
+  const auto allowed = domain::expect_transition(domain_name, domain.record.state, Verb::start);
+  if (allowed) {
+    domain.record.n_restarts = 0;
+    domain.record.restart_pending = false;
+    co_await state.bring_up(domain_name, paused);
+  }
+  co_return VerbResult{state.shown(state.find(domain_name)), allowed.has_value()};
+}
+
+Task<> Server::State::press_power_button(std::string domain_name, milliseconds limit) {
+  const auto monitor = find(domain_name).monitor;
+  if (!monitor || !find(domain_name).responsive)
+    throw Error(Errc::timeout, "QEMU does not answer: stop it by force");
+  Json no_arguments = Json::object();
+  co_await monitor->execute("system_powerdown", std::move(no_arguments),
+                            std::min(limit, qmp::command_limit));
+}
+
+Task<> Server::State::wait_until(std::string domain_name,
+                                 std::function<bool(const Domain&)> reached) {
+  while (!reached(find(domain_name))) {
+    const auto changed = find(domain_name).changed;
+    co_await changed->wait();
+  }
+}
+
+// The first part of a stop, while which the guest may still refuse: after a failure the domain runs
+// as before.
+Task<> Server::State::power_down(std::string domain_name, bool force, milliseconds limit) {
+  if (limit.count() > 0) {
+    const auto off = [](const Domain& domain) { return domain.guest_is_off; };
+    const auto deadline = Clock::now() + limit;
+    auto pressed = co_await detail::outcome_of(press_power_button(domain_name, limit));
+    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+    if (!pressed.error && left.count() > 0) {
+      auto waiting = with_deadline("power-off", left, wait_until(domain_name, off));
+      pressed = co_await detail::outcome_of(std::move(waiting));
+    }
+    if (pressed.error && !force && as_error(pressed.error).code() != Errc::timeout)
+      std::rethrow_exception(pressed.error);
+  }
+  if (force || find(domain_name).guest_is_off) co_return;
+  throw Error(Errc::timeout,
+              "the guest has not powered off within {} ms: it may ignore the power button; try a "
+              "longer timeout, or force",
+              limit.count());
+}
+
+// The second part, in which nothing is asked any more.
+Task<> Server::State::halt(std::string domain_name, domain::DomainRecord record) {
+  const RunState before = record.state;
+  auto halted = co_await detail::outcome_of(domain::halt(host, record));
+  const bool alive = halted.error && (co_await host.find_qemu(record)).has_value();
+  Domain& domain = find(domain_name);
+  if (halted.error) domain.record.reason = describe(halted.error);
+  if (!halted.error) domain.record = halted.get();
+  if (!alive) release(domain);
+  set_state(domain, alive ? before : RunState::stopped);
+  if (halted.error) std::rethrow_exception(halted.error);
+}
+
+Task<> Server::State::stop(std::string domain_name, bool force, milliseconds limit,
+                           std::string reason) {
+  const domain::DomainRecord before = find(domain_name).record;
+  set_state(find(domain_name), RunState::stopping);
+  domain::DomainRecord stopping = find(domain_name).record;
+  stopping.reason = std::move(reason);
+  stopping.restart_pending = false;
+  // A guest that is paused does not see its power button.
+  if (before.state == RunState::paused) limit = milliseconds(0);
+  const auto ask_guest = [this, &domain_name, &before, &stopping, force,
+                          limit](Rollback& rollback) -> Task<> {
+    rollback.add("record that it runs", [&] { return record_state(domain_name, before.state); });
+    co_await host.write_record(stopping);
+    co_await power_down(domain_name, force, limit);
+  };
+  co_await with_rollback<void>("stop " + domain_name, ask_guest);
+  stopping.state = before.state;
+  co_await halt(domain_name, std::move(stopping));
+  emit("domain.stopped", domain_name,
+       {{"reason", find(domain_name).record.reason}, {"failed", false}});
+}
+
+Task<> Server::State::record_state(std::string domain_name, RunState state) {
+  Domain& domain = find(domain_name);
+  set_state(domain, state);
+  const domain::DomainRecord record = domain.record;
+  co_await host.write_record(record);
+  // What ended while its verb was in charge had nobody else to notice.
+  if (find(domain_name).guest_is_off && find(domain_name).has_qemu())
+    guest_off(domain_name, "the guest has powered off", false);
+}
+
+Task<VerbResult> Server::stop_domain(std::string domain_name, bool force, milliseconds limit) {
+  State& state = *state_;
+  State::Domain& domain = state.find(domain_name);
+  const RunState before = domain.record.state;
+  const auto allowed = domain::expect_transition(domain_name, before, Verb::stop, force);
+  if (allowed) co_await state.stop(domain_name, force, limit, "stopped on request");
+  State::Domain& stopped = state.find(domain_name);
+  // Whoever stops it does not want it back.
+  const bool was_to_restart = stopped.record.restart_pending;
+  if (was_to_restart) {
+    stopped.record.restart_pending = false;
+    if (stopped.pause) stopped.pause->cancel();
+    const domain::DomainRecord record = stopped.record;
+    co_await state.host.write_record(record);
+  }
+  co_return VerbResult{state.shown(state.find(domain_name)), allowed || was_to_restart};
+}
+
+Task<VerbResult> Server::reboot_domain(std::string domain_name, milliseconds limit) {
+  State& state = *state_;
+  State::Domain& domain = state.find(domain_name);
+  domain::expect_transition(domain_name, domain.record.state, Verb::reboot);
+  domain.rebooting = true;
+  const auto anew = [](const State::Domain& rebooting) { return !rebooting.rebooting; };
+  const auto ask_guest = [&state, &domain_name, limit, &anew]() -> Task<> {
+    co_await state.press_power_button(domain_name, limit);
+    co_await state.wait_until(domain_name, anew);
+  };
+  auto asking = with_deadline("reboot " + domain_name, limit, ask_guest());
+  auto asked = co_await detail::outcome_of(std::move(asking));
+  if (State::Domain* found = state.find_if_there(domain_name)) found->rebooting = false;
+  asked.get();
+  if (!state.find(domain_name).has_qemu())
+    throw Error(Errc::process, "{} has ended instead: {}", domain_name,
+                state.find(domain_name).record.reason);
+  state.emit("domain.rebooted", domain_name);
+  co_return VerbResult{state.shown(state.find(domain_name)), true};
+}
+
+Task<> Server::State::command(std::string domain_name, std::string qmp_command) {
+  const auto monitor = find(domain_name).monitor;
+  if (!monitor)
+    throw Error(Errc::timeout, "QEMU of {} does not answer: stop it by force", domain_name);
+  Json no_arguments = Json::object();
+  auto done = monitor->execute(std::move(qmp_command), std::move(no_arguments), qmp::query_limit);
+  auto outcome = co_await detail::outcome_of(std::move(done));
+  if (outcome.error && as_error(outcome.error).code() == Errc::timeout)
+    set_responsive(domain_name, false, describe(outcome.error));
+  outcome.get();
+}
+
+Task<VerbResult> Server::reset_domain(std::string domain_name) {
+  State& state = *state_;
+  domain::expect_transition(domain_name, state.find(domain_name).record.state, Verb::reset);
+  co_await state.command(domain_name, "system_reset");
+  co_return VerbResult{state.shown(state.find(domain_name)), true};
+}
+
+Task<VerbResult> Server::pause_domain(std::string domain_name) {
+  State& state = *state_;
+  const RunState before = state.find(domain_name).record.state;
+  const auto allowed = domain::expect_transition(domain_name, before, Verb::pause);
+  if (allowed) {
+    co_await state.command(domain_name, "stop");
+    if (state.find(domain_name).has_qemu())
+      co_await state.record_state(domain_name, allowed->after);
+  }
+  co_return VerbResult{state.shown(state.find(domain_name)), allowed.has_value()};
+}
+
+Task<VerbResult> Server::resume_domain(std::string domain_name) {
+  State& state = *state_;
+  const RunState before = state.find(domain_name).record.state;
+  const auto allowed = domain::expect_transition(domain_name, before, Verb::resume);
+  if (allowed) {
+    co_await state.command(domain_name, "cont");
+    if (state.find(domain_name).has_qemu())
+      co_await state.record_state(domain_name, allowed->after);
+  }
+  co_return VerbResult{state.shown(state.find(domain_name)), allowed.has_value()};
+}
+
+}  // namespace wso
