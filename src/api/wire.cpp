@@ -115,7 +115,7 @@ DomainSpec parse_domain_spec(const Json& json) {
   spec.restart = optional_word(json, "restart", parse_restart_policy).value_or(spec.restart);
   if (const auto limit = optional_integer(json, "restart_limit", 0, int_max))
     spec.restart_limit = static_cast<int>(*limit);
-  if (const Json* health = find_field(json, "health")) spec.health = parse_health_check(*health);
+  spec.health = health_field(json);
   return spec;
 }
 

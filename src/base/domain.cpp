@@ -111,7 +111,11 @@ Json to_json(const HealthCheck& health) {
           {"on_unhealthy", name(health.on_unhealthy)}};
 }
 
-HealthCheck parse_health_check(const Json& json) {
+HealthCheck health_field(const Json& owner) {
+  const Json* found = find_field(owner, "health");
+  if (found == nullptr) return {};
+  if (!found->is_object()) throw Error(Errc::protocol, "'health' must be an object");
+  const Json& json = *found;
   expect_object(json, {"probe", "port", "initial_delay_ms", "interval_ms", "timeout_ms", "failures",
                        "successes", "on_unhealthy"});
   HealthCheck health;

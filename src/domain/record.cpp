@@ -30,7 +30,7 @@ DomainSpec parse_spec(const Json& json) {
   spec.restart = optional_word(json, "restart", parse_restart_policy).value_or(spec.restart);
   spec.restart_limit = static_cast<int>(
       optional_integer(json, "restart_limit", 0, int_max).value_or(spec.restart_limit));
-  if (const Json* health = find_field(json, "health")) spec.health = parse_health_check(*health);
+  spec.health = health_field(json);
   validate(spec);
   return spec;
 }

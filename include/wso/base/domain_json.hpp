@@ -30,7 +30,8 @@ Enum word_field(const Json& json, std::string_view key,
 }
 
 Json to_json(const HealthCheck& health);
-// What is absent has the default of HealthCheck, but for "probe". Only types are checked.
-HealthCheck parse_health_check(const Json& json);
+// The object under the key "health"; a default without one. What is absent in it has the default of
+// HealthCheck, but for "probe". Only types are checked.
+HealthCheck health_field(const Json& json);
 
 }  // namespace wso

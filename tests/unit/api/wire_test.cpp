@@ -3,12 +3,26 @@
 #include <gtest/gtest.h>
 
 #include <wso/api/wire.hpp>
+#include <wso/base/domain_json.hpp>
 #include <wso/base/error.hpp>
 
 namespace wso::api {
 namespace {
 
-DomainSpec some_spec() { return {"web", 2, 1024 * 1024, "/srv/demo.iso", 20 * gib, true}; }
+DomainSpec some_spec() {
+  DomainSpec spec;
+  spec.domain_name = "web";
+  spec.n_cpus = 2;
+  spec.memory_kib = 1024 * 1024;
+  spec.iso_path = "/srv/demo.iso";
+  spec.disk_size_bytes = 20 * gib;
+  spec.paused = true;
+  spec.autostart = true;
+  spec.restart = RestartPolicy::on_failure;
+  spec.restart_limit = 3;
+  spec.health = {HealthProbe::tcp, 80, 1, 20, 30, 4, 5, UnhealthyAction::recreate};
+  return spec;
+}
 
 DomainState some_state() {
   DomainState state;
@@ -20,7 +34,11 @@ DomainState some_state() {
   state.mac_address = "52:54:00:01:02:03";
   state.state = RunState::running;
   state.reason = "launched";
+  state.healthcheck_state = HealthState::unhealthy;
   state.n_failed_healthchecks = 3;
+  state.autostart = true;
+  state.restart = RestartPolicy::always;
+  state.n_restarts = 2;
   state.pid = 4711;
   state.n_cpus = 2;
   state.memory_kib = 512 * 1024;
@@ -166,8 +184,9 @@ TEST(WireState, IsReadBackEqual) {
 }
 
 TEST(WireState, IsReadBackInEachState) {
-  for (const RunState state : {RunState::launching, RunState::running, RunState::paused,
-                               RunState::stopped, RunState::destroying}) {
+  for (const RunState state :
+       {RunState::launching, RunState::starting, RunState::running, RunState::paused,
+        RunState::unresponsive, RunState::stopping, RunState::stopped, RunState::destroying}) {
     DomainState domain = some_state();
     domain.state = state;
     EXPECT_EQ(parse_domain_state(to_json(domain)), domain);
@@ -183,8 +202,7 @@ TEST(WireState, ChecksEachField) {
 TEST(WireState, RefusesAStateThatIsNone) {
   Json json = to_json(some_state());
   json["state"] = "flying";
-  EXPECT_EQ(refusal(parse_domain_state, json),
-            "'state' is 'flying', which is no state of a domain");
+  EXPECT_EQ(refusal(parse_domain_state, json), "'state' is 'flying', which is not known");
 }
 
 TEST(WireState, RefusesPidsAndSizesThatOverflow) {
@@ -193,6 +211,32 @@ TEST(WireState, RefusesPidsAndSizesThatOverflow) {
     json[key] = std::int64_t{1} << 62;
     EXPECT_NE(refusal(parse_domain_state, json).find(key), std::string::npos);
   }
+}
+
+TEST(WireVerbResult, IsReadBackEqual) {
+  for (const bool changed : {true, false}) {
+    const VerbResult result{some_state(), changed};
+    EXPECT_EQ(parse_verb_result(to_json(result)), result);
+  }
+  expect_each_field_checked(parse_verb_result, to_json(VerbResult{some_state(), true}));
+}
+
+TEST(WireHealth, ChecksEachField) {
+  const auto parse = [](const Json& json) { return health_field({{"health", json}}); };
+  const Json good = to_json(some_spec().health);
+  for (const auto& [key, field] : good.items()) {
+    for (const Json& wrong : {Json(1.5), Json("some text"), Json(true), Json(-1), Json::array()}) {
+      Json broken = good;
+      broken[key] = wrong;
+      EXPECT_NE(refusal(parse, broken).find('\'' + key + '\''), std::string::npos) << wrong;
+    }
+  }
+  Json json = good;
+  json["colour"] = 1;
+  EXPECT_EQ(refusal(parse, json), "'colour' is not known");
+  EXPECT_EQ(refusal(parse, Json::object()), "'probe' is missing");
+  EXPECT_EQ(refusal(parse, 5), "'health' must be an object");
+  EXPECT_EQ(parse({{"probe", "ping"}}).interval_ms, 10'000);
 }
 
 TEST(WireStatus, IsReadBackEqual) {

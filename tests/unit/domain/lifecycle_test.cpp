@@ -158,6 +158,115 @@ TEST(LaunchTest, ACancellationAtAnyStepUndoesIt) {
   }
 }
 
+const Log start_steps = {"write starting",  "open files", "build network", "start QEMU",
+                         "connect monitor", "verify",     "resume",        "write running"};
+const Log recreate_steps = {"remove files", "make files", "write starting", "publish files"};
+
+DomainRecord stopped_record() {
+  DomainRecord record;
+  record.plan = test::plan_for("web");
+  record.state = RunState::stopped;
+  record.reason = "why";
+  return record;
+}
+
+// What a start leaves after so many of its steps are done.
+Log expected_after(const Log& steps, std::size_t steps_done) {
+  Log log(steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(steps_done));
+  const auto done = [&](const char* step) {
+    return std::find(log.begin(), log.end(), step) != log.end();
+  };
+  Log undone;
+  if (done("start QEMU")) undone.push_back("stop QEMU");
+  if (done("build network")) undone.push_back("destroy network");
+  if (done("write starting")) undone.push_back("write stopped");
+  log.insert(log.end(), undone.begin(), undone.end());
+  return log;
+}
+
+TEST(StartTest, DoesItsStepsInOrder) {
+  FakeHost host;
+  DomainRecord record = stopped_record();
+  EXPECT_EQ(run(host, start(host, record, false)), nullptr);
+  EXPECT_EQ(host.done, start_steps);
+}
+
+TEST(StartTest, GivesADomainThatIsRecreatedNewFiles) {
+  FakeHost host;
+  DomainRecord record = stopped_record();
+  record.recreate_pending = true;
+  EXPECT_EQ(run(host, start(host, record, false)), nullptr);
+  Log expected = start_steps;
+  expected.insert(expected.begin() + 1, recreate_steps.begin(), recreate_steps.end());
+  EXPECT_EQ(host.done, expected);
+  EXPECT_FALSE(record.recreate_pending);
+}
+
+TEST(StartTest, AFailureOrCancellationAtAnyStepLeavesItStopped) {
+  for (std::size_t k = 0; k < start_steps.size(); ++k) {
+    FakeHost failing;
+    failing.failing = start_steps[k];
+    DomainRecord record = stopped_record();
+    const auto error = run(failing, start(failing, record, false));
+    ASSERT_NE(error, nullptr) << failing.failing;
+    EXPECT_EQ(describe(error), "start web: " + start_steps[k] + " failed");
+    EXPECT_EQ(failing.done, expected_after(start_steps, k)) << failing.failing;
+    if (k > 0) {
+      EXPECT_EQ(record.state, RunState::stopped);
+    }
+    if (k + 1 == start_steps.size()) continue;  // after the commit nothing is left to be cancelled
+    FakeHost cancelled;
+    cancelled.cancelling = start_steps[k];
+    record = stopped_record();
+    ASSERT_NE(run(cancelled, start(cancelled, record, false)), nullptr) << cancelled.cancelling;
+    EXPECT_EQ(cancelled.done, expected_after(start_steps, k + 1)) << cancelled.cancelling;
+  }
+}
+
+TEST(StartTest, HalfARecreationIsDoneAgain) {
+  for (const std::string& step : recreate_steps) {
+    FakeHost host;
+    host.failing = step;
+    DomainRecord record = stopped_record();
+    record.recreate_pending = true;
+    ASSERT_NE(run(host, start(host, record, false)), nullptr);
+    EXPECT_TRUE(record.recreate_pending) << step;
+  }
+}
+
+TEST(HaltTest, DoesItsStepsInOrder) {
+  FakeHost host;
+  DomainRecord record = stopped_record();
+  record.state = RunState::running;
+  record.qemu = {42, 43};
+  std::optional<DomainRecord> halted;
+  const auto keep = [&]() -> Task<> { halted = co_await halt(host, record); };
+  EXPECT_EQ(run(host, keep()), nullptr);
+  EXPECT_THAT(host.done, ElementsAre("write stopping", "find QEMU", "stop QEMU", "destroy network",
+                                     "write stopped"));
+  record.state = RunState::stopped;
+  record.qemu = {};
+  EXPECT_EQ(halted, record);
+}
+
+TEST(HaltTest, AFailureAtAnyStepLeavesTheNextStartToGoOn) {
+  for (const char* step : {"find QEMU", "stop QEMU", "destroy network", "write stopped"}) {
+    FakeHost host;
+    host.failing = step;
+    const auto error = run(host, halt(host, stopped_record()));
+    ASSERT_NE(error, nullptr);
+    EXPECT_EQ(describe(error), fmt::format("stop web: {} failed", step));
+    EXPECT_EQ(std::count(host.done.begin(), host.done.end(), "write stopped"), 0);
+  }
+}
+
+TEST(HaltTest, IsNotCancelledHalfWay) {
+  FakeHost host;
+  host.cancelling = "stop QEMU";
+  EXPECT_EQ(run(host, halt(host, stopped_record())), nullptr);
+  EXPECT_EQ(host.done.back(), "write stopped");
+}
+
 TEST(DestroyTest, DoesItsStepsInOrder) {
   FakeHost host;
   DomainRecord record;

@@ -1,3 +1,5 @@
+#include <set>
+
 #include <gtest/gtest.h>
 
 #include <wso/base/error.hpp>
@@ -16,6 +18,14 @@ DomainRecord sample() {
   record.disk = {0xfd00, 123456789};
   record.script = {0xfd00, 42};
   record.keep_disk = true;
+  record.plan.spec.autostart = true;
+  record.plan.spec.restart = RestartPolicy::always;
+  record.plan.spec.restart_limit = 5;
+  record.plan.spec.health = {HealthProbe::tcp,         22, 1000, 2000, 300, 4, 5,
+                             UnhealthyAction::recreate};
+  record.n_restarts = 3;
+  record.restart_pending = true;
+  record.recreate_pending = true;
   record.qemu = {4321, 99887766};
   record.started_at = 1'795'000'000;
   return record;
@@ -27,9 +37,13 @@ TEST(RecordTest, SurvivesTheWayToDiskAndBack) {
 }
 
 TEST(RecordTest, AnyFieldThatIsMissingOrOfAnotherKindIsAnError) {
+  // Absent in a record of version 1, or with a default since then.
+  const std::set<std::string> optional = {
+      "keep_disk", "paused",  "autostart",  "restart",         "restart_limit",   "health",
+      "subnet",    "gateway", "n_restarts", "restart_pending", "recreate_pending"};
   const Json good = to_json(sample());
   for (const auto& item : good.items()) {
-    if (item.key() == "keep_disk" || item.key() == "paused") continue;  // have a default
+    if (optional.contains(item.key())) continue;
     Json missing = good;
     missing.erase(item.key());
     EXPECT_THROW(parse_record(missing), Error) << item.key();
@@ -47,9 +61,14 @@ TEST(RecordTest, ValuesOutOfRangeAreErrors) {
     json[key] = std::move(value);
     EXPECT_THROW(parse_record(json), Error) << key;
   };
-  refused("version", 2);
+  refused("version", 3);
   refused("version", 0);
   refused("state", "flying");
+  refused("state", "unresponsive");
+  refused("restart", "sometimes");
+  refused("restart_limit", -1);
+  refused("health", Json{{"probe", "smell"}});
+  refused("subnet", "192.168.100.1/24");
   refused("pid", -1);
   refused("pid", 1 << 30);
   refused("ip_address", "192.168.100.256");
@@ -58,6 +77,23 @@ TEST(RecordTest, ValuesOutOfRangeAreErrors) {
   refused("domain_id", "a/b");
   refused("n_cpus", 0);
   refused("memory_kib", -5);
+}
+
+TEST(RecordTest, ALaterVersionIsToldFromDamage) {
+  Json json = {{"version", 3}};
+  try {
+    parse_record(json);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::wrong_state);
+  }
+  json["version"] = "3";
+  try {
+    parse_record(json);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::protocol);
+  }
 }
 
 TEST(RecordTest, StateShowsWhatUsersAreToldOfIt) {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <wso/api/wire.hpp>
+#include <wso/base/domain_json.hpp>
 
 #include "command_fixture.hpp"
 
@@ -166,9 +167,9 @@ TEST(Status, ShowsCountersOrTheProblem) {
   const Outcome outcome = run(server, {"status"});
   EXPECT_EQ(server.requests()[0].params, Json::object());
   EXPECT_TRUE(
-      holds(outcome.output, "DRIVE    disk: read 2 KiB in 3 requests, wrote 1.5 KiB in 4\n"));
-  EXPECT_TRUE(holds(outcome.output, "TRAFFIC  received 5 B in 6 packets, sent 7 B in 8\n\nNAME"));
-  EXPECT_TRUE(holds(outcome.output, "PROBLEM  QEMU does not answer\n")) << outcome.output;
+      holds(outcome.output, "DRIVE      disk: read 2 KiB in 3 requests, wrote 1.5 KiB in 4\n"));
+  EXPECT_TRUE(holds(outcome.output, "TRAFFIC    received 5 B in 6 packets, sent 7 B in 8\n\nNAME"));
+  EXPECT_TRUE(holds(outcome.output, "PROBLEM    QEMU does not answer\n")) << outcome.output;
 }
 
 TEST(Status, AsksForTheNamed) {
@@ -199,12 +200,82 @@ TEST(Check, OfNothingIsDone) {
   EXPECT_EQ(outcome.output, "NAME  ADDRESS  PING  SSH\n");
 }
 
+TEST(Verbs, SendTheirOptionsAndSayWhatWasDone) {
+  const auto expect_sent = [](const std::vector<std::string>& arguments, const Json& params,
+                              const std::string& output) {
+    Json result = api::to_json(VerbResult{domain("web"), true});
+    ScriptedServer server(always(result));
+    EXPECT_EQ(run(server, arguments).output, output);
+    EXPECT_EQ(server.requests()[0].method, "domain." + arguments[0]);
+    EXPECT_EQ(server.requests()[0].params, params);
+  };
+  const Json web = {{"domain_name", "web"}};
+  const auto with = [&web](Json more) {
+    more.update(web);
+    return more;
+  };
+  expect_sent({"start", "web"}, web, "started web\n");
+  expect_sent({"start", "--paused", "web"}, with({{"paused", true}}), "started web\n");
+  expect_sent({"stop", "web"}, web, "stopped web\n");
+  expect_sent({"stop", "web", "--force", "--timeout", "0.5"},
+              with({{"force", true}, {"timeout_ms", 500}}), "stopped web\n");
+  expect_sent({"reboot", "web", "--timeout=5"}, with({{"timeout_ms", 5000}}), "rebooted web\n");
+  expect_sent({"reset", "web"}, web, "reset web\n");
+  expect_sent({"pause", "web"}, web, "paused web\n");
+  expect_sent({"resume", "web"}, web, "resumed web\n");
+}
+
+TEST(Verbs, SayThatThereWasNothingToDo) {
+  ScriptedServer server(always(api::to_json(VerbResult{domain("web"), false})));
+  const Outcome outcome = run(server, {"resume", "web"});
+  EXPECT_EQ(outcome.output, "web is running already\n");
+  EXPECT_EQ(outcome.status, 0);
+}
+
+TEST(Verbs, RefuseTimesThatAreNone) {
+  ScriptedServer server(always(Json()));
+  for (const char* time : {"-1", "x", "1s", "", "nan", "inf", "1e9", "86401"}) {
+    const Outcome outcome = run(server, {"stop", "web", "--timeout", time});
+    EXPECT_EQ(outcome.status, 2) << time;
+    EXPECT_EQ(outcome.output, "");
+  }
+  EXPECT_TRUE(server.requests().empty());
+}
+
+TEST(Launch, SendsWhatBecomesOfTheDomainLater) {
+  ScriptedServer server(always(api::to_json(domain("web"))));
+  run(server, {"launch", "web", "--autostart", "--restart=on-failure", "--restart-limit", "3",
+               "--on-unhealthy", "recreate", "--health-delay=0.25", "--health", "tcp:80",
+               "--health-interval", "2", "--health-timeout=0.1", "--health-failures=4",
+               "--health-successes=2"});
+  const HealthCheck health{HealthProbe::tcp, 80, 250, 2000, 100, 4, 2, UnhealthyAction::recreate};
+  EXPECT_EQ(server.requests()[0].params, (Json{{"domain_name", "web"},
+                                               {"autostart", true},
+                                               {"restart", "on-failure"},
+                                               {"restart_limit", 3},
+                                               {"health", to_json(health)}}));
+}
+
+TEST(Launch, RefusesHalfAHealthCheck) {
+  ScriptedServer server(always(Json()));
+  const std::vector<std::vector<std::string>> wrong = {
+      {"--health", "tcp"},        {"--health", "tcp:0"},    {"--health", "tcp:65536"},
+      {"--health", "http"},       {"--health-delay", "1"},  {"--on-unhealthy", "restart"},
+      {"--restart", "sometimes"}, {"--restart-limit", "-1"}};
+  for (std::vector<std::string> arguments : wrong) {
+    arguments.insert(arguments.begin(), {"launch", "web"});
+    EXPECT_EQ(run(server, arguments).status, 2) << arguments[2] << " " << arguments[3];
+  }
+  EXPECT_EQ(run(server, {"launch", "web", "--health=ping", "--on-unhealthy=explode"}).status, 2);
+  EXPECT_TRUE(server.requests().empty());
+}
+
 TEST(Destroy, SendsTheNameAndWhatToKeep) {
   ScriptedServer server(always(api::to_json(domain("web"))));
   EXPECT_EQ(run(server, {"destroy", "web"}).output, "destroyed web\n");
   EXPECT_EQ(run(server, {"destroy", "web", "--keep-disk"}).output,
             "destroyed web; its disk is kept: /tmp/wso-web-disk.qcow2\n");
-  EXPECT_EQ(server.requests()[0].params, (Json{{"domain_name", "web"}, {"keep_disk", false}}));
+  EXPECT_EQ(server.requests()[0].params, (Json{{"domain_name", "web"}}));
   EXPECT_EQ(server.requests()[1].params, (Json{{"domain_name", "web"}, {"keep_disk", true}}));
 }
 
