@@ -9,6 +9,8 @@
 #include <wso/net/sysctl.hpp>
 #include <wso/net/tap.hpp>
 
+#include "links.hpp"
+
 namespace wso::domain {
 namespace {
 
@@ -36,30 +38,73 @@ void undo(std::string_view what, const std::function<void()>& step) {
   }
 }
 
+bool bridge_is_of(const std::vector<DomainPlan>& plans, const std::string& bridge_name) {
+  return std::any_of(plans.begin(), plans.end(),
+                     [&](const DomainPlan& plan) { return plan.bridge_name() == bridge_name; });
+}
+
 }  // namespace
 
 Networks::Networks(const Settings& settings)
-    : settings_(settings), socket_(net::open_route_socket()) {}
+    : settings_(settings), socket_(net::open_route_socket()), firewall_watch_(firewall_) {}
 
-void Networks::start(const std::vector<DomainPlan>& running) {
+std::vector<KeptNetwork> Networks::start(const std::vector<DomainPlan>& running) {
   check_subnet_is_free();
-  std::vector<nft::Guest> guests;
+  kept_ = guests_of_nobody(running);
+  try {
+    firewall_.put_guard(net::link_group);
+  } catch (const Error& error) {
+    log::warn("{}: if others flush the firewall, flows of guests break off", error.what());
+  }
+  replace_table(running);
+  remove_bridges_of_nobody(running);
+  mend_forwarding();
+
+  std::vector<KeptNetwork> kept;
+  for (const auto& guest : kept_) {
+    log::warn("bridge {} ({}) belongs to no domain, but has a QEMU that runs: it is left alone",
+              guest.bridge_name, guest.ip_address);
+    kept.push_back({guest.bridge_name, net::parse_ipv4(guest.ip_address)});
+  }
+  return kept;
+}
+
+void Networks::replace_table(const std::vector<DomainPlan>& running) {
+  std::vector<nft::Guest> guests = kept_;
   for (const auto& plan : running) guests.push_back(firewall_guest(plan, settings_));
   firewall_.replace_table(net::to_string(settings_.subnet), guests);
+}
 
-  // A tap of ours has a holder, QEMU, and goes with it; what can be left behind are bridges.
+// A guest without its rules in the kernel cannot be kept: nobody knows its address.
+std::vector<nft::Guest> Networks::guests_of_nobody(const std::vector<DomainPlan>& running) {
+  const auto links = net::list_links(socket_.get(), net::link_group);
+  const auto is_kept = [&](const nft::Guest& guest) {
+    const auto bridge = std::find_if(links.begin(), links.end(), [&](const net::Link& link) {
+      return link.name == guest.bridge_name;
+    });
+    return bridge != links.end() && !bridge_is_of(running, bridge->name) &&
+           std::any_of(links.begin(), links.end(), [&](const net::Link& link) {
+             return link.kind == "tun" && link.master == bridge->index;
+           });
+  };
+  std::vector<nft::Guest> guests = firewall_.guests();
+  std::erase_if(guests, [&](const nft::Guest& guest) { return !is_kept(guest); });
+  return guests;
+}
+
+// A tap of ours has a holder, QEMU, and goes with it; what can be left behind are bridges.
+void Networks::remove_bridges_of_nobody(const std::vector<DomainPlan>& running) {
   bool any_dying = !net::list_links(socket_.get(), net::dying_link_group).empty();
   for (const auto& link : net::list_links(socket_.get(), net::link_group)) {
-    const bool wanted = std::any_of(running.begin(), running.end(), [&](const DomainPlan& plan) {
-      return link.name == plan.bridge_name() || link.name == plan.tap_name();
+    const bool kept = std::any_of(kept_.begin(), kept_.end(), [&](const nft::Guest& guest) {
+      return guest.bridge_name == link.name;
     });
-    if (wanted) continue;
+    if (kept || link.kind == "tun" || bridge_is_of(running, link.name)) continue;
     log::warn("link {} ({}) belongs to no running domain, and is removed", link.name, link.alias);
     net::set_group(socket_.get(), link.index, net::dying_link_group);
     any_dying = true;
   }
   if (any_dying) net::delete_group(socket_.get(), net::dying_link_group);
-  net::set_sysctl("ipv4/ip_forward", "1");
 }
 
 void Networks::check_subnet_is_free() {
@@ -80,33 +125,40 @@ UniqueFd Networks::build(const DomainPlan& plan) {
 
 UniqueFd Networks::build_links(const DomainPlan& plan) {
   nl_sock* const socket = socket_.get();
-  const std::string bridge_name = plan.bridge_name();
-  const std::string alias = "wso:" + plan.spec.domain_name;
-
   UniqueFd tap = net::open_tap(plan.tap_name());
   const auto tap_link = net::find_link(socket, plan.tap_name());
   if (!tap_link) throw Error(Errc::kernel, "tap {} vanished", plan.tap_name());
+  // The MAC address first: what happens to links of our group is watched.
   net::set_mac(socket, tap_link->index, plan.tap_mac());
   net::set_group(socket, tap_link->index, net::link_group);
-  net::set_alias(socket, tap_link->index, alias);
-
-  const int bridge = net::create_bridge(socket, bridge_name, plan.bridge_mac(), net::link_group);
-  Guard link([&] { undo("bridge " + bridge_name, [&] { net::delete_link(socket, bridge); }); });
-  net::set_alias(socket, bridge, alias);
-  net::set_sysctl(fmt::format("ipv6/conf/{}/disable_ipv6", bridge_name), "1");
-  net::set_sysctl(fmt::format("ipv6/conf/{}/disable_ipv6", plan.tap_name()), "1");
-  net::enslave(socket, tap_link->index, bridge);
-  net::add_gateway_address(socket, bridge, settings_.gateway, settings_.subnet.prefix_length);
-  net::bring_up(socket, tap_link->index);
-  net::bring_up(socket, bridge);
-  net::add_host_route(socket, bridge, plan.address, settings_.gateway);
-  net::add_neighbour(socket, bridge, plan.address, plan.mac);
-  // With STP on from the start the port would listen and learn for twice the forward delay before
-  // the guest's first packet; a port that forwards already goes on forwarding.
-  net::set_stp(socket, bridge, true);
+  const int bridge = create_bridge(socket, plan);
+  Guard link([&] {
+    undo("bridge " + plan.bridge_name(), [&] {
+      net::set_group(socket, bridge, net::dying_link_group);
+      net::delete_link(socket, bridge);
+    });
+  });
+  complete_links(socket, plan, settings_);
   link.keep();
   return tap;
 }
+
+std::vector<std::string> Networks::mend(const DomainPlan& plan) {
+  nl_sock* const socket = socket_.get();
+  const bool lacks_bridge =
+      net::find_link(socket, plan.tap_name()) && !net::find_link(socket, plan.bridge_name());
+  if (lacks_bridge) create_bridge(socket, plan);
+  auto mended = complete_links(socket, plan, settings_);
+  // A new bridge has lacked everything.
+  if (lacks_bridge) mended = {"bridge " + plan.bridge_name()};
+  if (firewall_.mend_guest(firewall_guest(plan, settings_)))
+    mended.push_back("firewall elements of " + plan.spec.domain_name);
+  return mended;
+}
+
+void Networks::mend_firewall(const std::vector<DomainPlan>& running) { replace_table(running); }
+
+bool Networks::mend_forwarding() { return net::set_sysctl("ipv4/ip_forward", "1"); }
 
 void Networks::destroy(const std::vector<DomainPlan>& plans) {
   nl_sock* const socket = socket_.get();
@@ -135,6 +187,9 @@ void Networks::destroy(const std::vector<DomainPlan>& plans) {
   if (!failures.empty()) throw Error(Errc::kernel, "{}", failures);
 }
 
-void Networks::stop() { firewall_.remove_table(); }
+void Networks::stop() {
+  firewall_.remove_table();
+  firewall_.remove_guard();
+}
 
 }  // namespace wso::domain

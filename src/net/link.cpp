@@ -1,5 +1,6 @@
 // Written and read attribute by attribute: libnl-route 3.7 knows no option of a bridge and no
 // deletion by group, and one attribute that it cannot read, of whosever link, fails its whole dump.
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -71,6 +72,14 @@ Attributes<IFLA_INFO_MAX> link_info(nlattr* info) {
   return attributes;
 }
 
+bool port_forwards(nlattr* port) {
+  Attributes<IFLA_BRPORT_MAX> attributes{};
+  if (port != nullptr)
+    check(nla_parse_nested(attributes.data(), IFLA_BRPORT_MAX, port, nullptr), "read a port");
+  nlattr* state = attributes[IFLA_BRPORT_STATE];
+  return state != nullptr && nla_get_u8(state) == BR_STATE_FORWARDING;
+}
+
 LinkCounters parse_counters(nlattr* attribute) {
   rtnl_link_stats64 stats{};
   if (attribute != nullptr) nla_memcpy(&stats, attribute, sizeof stats);
@@ -84,7 +93,10 @@ Link parse_link(nlmsghdr* header) {
   Link link;
   link.index = fixed->ifi_index;
   link.name = text_of(attributes[IFLA_IFNAME]);
-  link.kind = text_of(link_info(attributes[IFLA_LINKINFO])[IFLA_INFO_KIND]);
+  const auto info = link_info(attributes[IFLA_LINKINFO]);
+  link.kind = text_of(info[IFLA_INFO_KIND]);
+  if (text_of(info[IFLA_INFO_SLAVE_KIND]) == "bridge")
+    link.forwards = port_forwards(info[IFLA_INFO_SLAVE_DATA]);
   link.alias = text_of(attributes[IFLA_IFALIAS]);
   link.group = number_of(attributes[IFLA_GROUP]);
   link.master = static_cast<int>(number_of(attributes[IFLA_MASTER]));

@@ -34,12 +34,13 @@ std::string sysctl(std::string_view key) {
   return *text;
 }
 
-void set_sysctl(std::string_view key, std::string_view value) {
-  if (sysctl(key) == value) return;
+bool set_sysctl(std::string_view key, std::string_view value) {
+  if (sysctl(key) == value) return false;
   const std::string path = path_of(key);
   const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd) throw_errno(fmt::format("open {}", path));
   write_all(fd.get(), value, path);
+  return true;
 }
 
 }  // namespace wso::net

@@ -80,6 +80,10 @@ std::string commands(std::string_view verb, const Guest& guest, bool closed) {
 
 }  // namespace
 
+bool is_valid(const Guest& guest) {
+  return is_link_name(guest.bridge_name) && is_mac(guest.mac_address) && is_ipv4(guest.ip_address);
+}
+
 std::string replace_table_command(std::string_view subnet, const std::vector<Guest>& guests) {
   expect(is_subnet(subnet), subnet, "an IPv4 subnet");
   // nft 1.0.6 has no "destroy": a table can be deleted without knowing if it is there only after
@@ -93,6 +97,14 @@ std::string replace_table_command(std::string_view subnet, const std::vector<Gue
 
 std::string add_guest_command(const Guest& guest) {
   return commands("add", guest, !guest.may_use_host);
+}
+
+std::vector<std::string> create_guest_commands(const Guest& guest) {
+  expect_valid(guest);
+  std::vector<std::string> texts = {command("create", "bridges", bridge_element(guest)),
+                                    command("create", "guests", guest_element(guest))};
+  if (!guest.may_use_host) texts.push_back(command("create", "closed", bridge_element(guest)));
+  return texts;
 }
 
 std::string remove_guest_command(const Guest& guest) {

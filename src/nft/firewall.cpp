@@ -1,5 +1,6 @@
 #include <charconv>
 #include <filesystem>
+#include <set>
 
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -26,18 +27,29 @@ int option(int fd, int name) {
   return ::getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
 }
 
-// libnftables 1.0.6 opens its socket without close-on-exec and does not tell which one it is. No
-// program that is started later may inherit a socket that can change the firewall.
-void close_netfilter_sockets_on_exec() {
+std::set<int> netfilter_sockets() {
+  std::set<int> fds;
   std::error_code failure;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", failure)) {
     const std::string name = entry.path().filename();
     int fd = -1;
     std::from_chars(name.data(), name.data() + name.size(), fd);
     if (option(fd, SO_DOMAIN) == AF_NETLINK && option(fd, SO_PROTOCOL) == NETLINK_NETFILTER)
-      ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+      fds.insert(fd);
   }
   if (failure) throw Error(Errc::io, "read /proc/self/fd: {}", failure.message());
+  return fds;
+}
+
+// Gives the socket a port now; libnftables would leave that to its first message.
+std::uint32_t port_of(int fd) {
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  socklen_t size = sizeof address;
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  if (::bind(fd, generic, size) != 0 || ::getsockname(fd, generic, &size) != 0)
+    throw_errno("firewall: bind a netlink socket");
+  return address.nl_pid;
 }
 
 }  // namespace
@@ -46,11 +58,18 @@ void Firewall::Closer::operator()(nft_ctx* context) const { ::nft_ctx_free(conte
 
 Firewall::Firewall() {
   expect_netfilter();
+  const std::set<int> others = netfilter_sockets();
   context_.reset(::nft_ctx_new(NFT_CTX_DEFAULT));
   if (!context_ || ::nft_ctx_buffer_output(context_.get()) != 0 ||
       ::nft_ctx_buffer_error(context_.get()) != 0)
     throw std::bad_alloc();
-  close_netfilter_sockets_on_exec();
+  // libnftables 1.0.6 opens its socket without close-on-exec and does not tell which one it is. No
+  // program that is started later may inherit a socket that can change the firewall.
+  for (const int fd : netfilter_sockets()) {
+    if (others.contains(fd)) continue;
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    port_ = port_of(fd);
+  }
 }
 
 std::string Firewall::run(const std::string& command) {
@@ -67,6 +86,19 @@ void Firewall::replace_table(std::string_view subnet, const std::vector<Guest>& 
 }
 
 void Firewall::add_guest(const Guest& guest) { run(add_guest_command(guest)); }
+
+bool Firewall::mend_guest(const Guest& guest) {
+  bool any_missing = false;
+  for (const auto& command : create_guest_commands(guest)) {
+    try {
+      run(command);
+      any_missing = true;
+    } catch (const Error& error) {
+      if (error.code() != Errc::already_exists) throw;
+    }
+  }
+  return any_missing;
+}
 
 bool Firewall::remove_guest(const Guest& guest) {
   try {
@@ -91,6 +123,31 @@ bool Firewall::remove_table() {
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;
     return false;
+  }
+}
+
+void Firewall::put_guard(std::uint32_t link_group) {
+  // Both lines before the guard itself: whatever an earlier call put there is replaced.
+  run(
+      fmt::format("add table inet wso-guard {{ flags owner; }}\ndelete table inet wso-guard\n"
+                  "define link_group = {}\n{}",
+                  link_group, guard()));
+}
+
+void Firewall::remove_guard() {
+  try {
+    run("delete table inet wso-guard");
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+  }
+}
+
+std::vector<Guest> Firewall::guests() {
+  try {
+    return guests_in(list_json());
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    return {};
   }
 }
 

@@ -75,8 +75,8 @@ TEST_F(RouteTest, AFailureNamesTheAddressAndTheLink) {
     return "no error";
   };
   EXPECT_EQ(
-      sentence_of([&] { add_gateway_address(socket(), bridge, {0xc0a86401}, 24); }),
-      "add the address 192.168.100.1 on virbr1: File exists (ipv4: Address already assigned)");
+      sentence_of([&] { add_gateway_address(socket(), bridge, {0xc0a86402}, 33); }),
+      "add the address 192.168.100.2 on virbr1: Invalid argument (ipv4: Invalid prefix length)");
   EXPECT_EQ(
       sentence_of([&] { add_host_route(socket(), bridge, {0xc0a86407}, {0xc0a86401}); }),
       "add the route to 192.168.100.7 on virbr1: Network is down (Device for nexthop is not up)");

@@ -28,7 +28,8 @@ struct Link {
   std::string kind;   // "bridge", "tun", ...; empty for hardware
   std::string alias;  // ifalias; empty if none
   std::uint32_t group = 0;
-  int master = 0;  // index of the bridge it is in; 0: none
+  int master = 0;         // index of the bridge it is in; 0: none
+  bool forwards = false;  // in a bridge whose spanning tree lets packets pass here
   MacAddress mac;
   bool up = false;       // IFF_UP
   bool running = false;  // IFF_RUNNING: carrier

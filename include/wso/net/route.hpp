@@ -11,15 +11,17 @@
 namespace wso::net {
 
 // The address with its prefix length, but without the route to the whole subnet that the kernel
-// would add (IFA_F_NOPREFIXROUTE): many bridges carry the same gateway address.
-void add_gateway_address(nl_sock* socket, int index, Ipv4Address address, int prefix_length);
+// would add (IFA_F_NOPREFIXROUTE): many bridges carry the same gateway address. False if it is
+// there already.
+bool add_gateway_address(nl_sock* socket, int index, Ipv4Address address, int prefix_length);
 
-// `address`/32 dev `index` src `source` scope link, in the main table.
-void add_host_route(nl_sock* socket, int index, Ipv4Address address, Ipv4Address source);
+// `address`/32 dev `index` src `source` scope link, in the main table. False if it is there
+// already; replaces one that leads elsewhere.
+bool add_host_route(nl_sock* socket, int index, Ipv4Address address, Ipv4Address source);
 
 // A permanent neighbour entry: the host never asks by ARP for this address on this link, and what
-// the guest answers by ARP cannot change it.
-void add_neighbour(nl_sock* socket, int index, Ipv4Address address, const MacAddress& mac);
+// the guest answers by ARP cannot change it. False if it is there already; replaces another.
+bool add_neighbour(nl_sock* socket, int index, Ipv4Address address, const MacAddress& mac);
 
 // A sentence that names the first address or route of this host, in any routing table, that
 // overlaps the subnet. What belongs to links of `own_group` or of dying_link_group does not

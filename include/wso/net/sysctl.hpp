@@ -7,7 +7,8 @@
 namespace wso::net {
 
 // key is a path below /proc/sys/net, such as "ipv4/ip_forward". Writes only if it differs.
-void set_sysctl(std::string_view key, std::string_view value);
+// False if it did not.
+bool set_sysctl(std::string_view key, std::string_view value);
 std::string sysctl(std::string_view key);  // without the trailing line break
 
 }  // namespace wso::net

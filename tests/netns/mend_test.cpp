@@ -1,0 +1,311 @@
+// Whatever somebody does to the network of a running domain is noticed and mended, and a download
+// of the guest goes on; what we do ourselves is not noticed.
+#include <algorithm>
+
+#include <wso/base/error.hpp>
+
+#include "networks_fixture.hpp"
+
+namespace wso::test {
+namespace {
+
+struct DamageCase {
+  const char* name;
+  const char* command;  // ADDRESS stands for the guest's
+  net::Damage seen;
+  bool firewall;                    // seen there
+  std::vector<const char*> mended;  // by mend(), in its words
+};
+
+std::string with_address(std::string text, const domain::DomainPlan& plan) {
+  if (const auto at = text.find("ADDRESS"); at != text.npos)
+    text.replace(at, 7, net::to_string(plan.address));
+  return text;
+}
+
+class DamageTest : public NetworksTest, public testing::WithParamInterface<DamageCase> {};
+
+TEST_P(DamageTest, IsSeenAndMendedAndTheDownloadGoesOn) {
+  networks_.start({});
+  const Cable guest(networks_.build(plan_), plan_);
+  ASSERT_TRUE(seen().nothing());
+  const Flow download(guest, uplink_);
+  ASSERT_TRUE(download.goes_on());
+  const Json before = state();
+  const std::string rules_before = run("nft -s list table inet wso");
+
+  run(with_address(GetParam().command, plan_));
+  const Seen seen_now = seen_soon();
+  EXPECT_EQ(seen_now.damage.links, GetParam().seen.links);
+  EXPECT_EQ(seen_now.damage.forwarding, GetParam().seen.forwarding);
+  EXPECT_FALSE(seen_now.damage.overrun);
+  EXPECT_EQ(seen_now.firewall, GetParam().firewall);
+
+  EXPECT_EQ(networks_.mend_forwarding(), GetParam().seen.forwarding);
+  if (seen_now.firewall) networks_.mend_firewall({plan_});
+  std::vector<std::string> expected;
+  for (const auto* words : GetParam().mended) expected.push_back(with_address(words, plan_));
+  EXPECT_EQ(networks_.mend(plan_), expected);
+
+  EXPECT_TRUE(download.goes_on());
+  EXPECT_TRUE(Flow(guest, uplink_).goes_on());
+  EXPECT_EQ(state(), before);
+  EXPECT_EQ(run("nft -s list table inet wso"), rules_before);
+
+  // Whatever mending has stirred up comes to rest.
+  seen();
+  EXPECT_EQ(networks_.mend(plan_), std::vector<std::string>());
+  EXPECT_FALSE(networks_.mend_forwarding());
+  EXPECT_TRUE(seen().nothing());
+  networks_.destroy({plan_});
+}
+
+const net::Damage on_bridge{{"virbrweb"}};
+const net::Damage on_tap{{"vnetweb"}};
+const net::Damage on_both{{"virbrweb", "vnetweb"}};
+const net::Damage none;
+
+INSTANTIATE_TEST_SUITE_P(
+    Host, DamageTest,
+    testing::Values(
+        DamageCase{"BridgeDeleted", "ip link delete virbrweb", on_both, false,
+                   {"bridge virbrweb"}},
+        DamageCase{"BridgeDown", "ip link set virbrweb down", on_bridge, false,
+                   {"bridge virbrweb up", "route to ADDRESS", "neighbour ADDRESS"}},
+        DamageCase{"BridgeDownAndUp", "ip link set virbrweb down; ip link set virbrweb up",
+                   on_bridge, false,
+                   {"port vnetweb of bridge virbrweb", "route to ADDRESS", "neighbour ADDRESS"}},
+        DamageCase{"TapDown", "ip link set vnetweb down", on_tap, false, {"tap vnetweb up"}},
+        DamageCase{"TapDownAndUp", "ip link set vnetweb down; ip link set vnetweb up", on_tap,
+                   false, {"port vnetweb of bridge virbrweb"}},
+        DamageCase{"TapOutOfTheBridge", "ip link set vnetweb nomaster", on_tap, false,
+                   {"tap vnetweb in bridge virbrweb"}},
+        DamageCase{"MacOfTheBridge", "ip link set virbrweb address 56:00:00:00:00:01", on_bridge,
+                   false, {"MAC address of virbrweb"}},
+        DamageCase{"AddressRemoved", "ip address delete 192.168.100.1/24 dev virbrweb", on_bridge,
+                   false, {"address 192.168.100.1 on virbrweb", "route to ADDRESS"}},
+        DamageCase{"RouteRemoved", "ip route delete ADDRESS", on_bridge, false,
+                   {"route to ADDRESS"}},
+        DamageCase{"NeighbourRemoved", "ip neighbour delete ADDRESS dev virbrweb", on_bridge,
+                   false, {"neighbour ADDRESS"}},
+        DamageCase{"ForwardingOff", "echo 0 >/proc/sys/net/ipv4/ip_forward", {{}, true, false},
+                   false, {}},
+        DamageCase{"RulesetFlushed", "nft flush ruleset", none, true, {}},
+        DamageCase{"TableDeleted", "nft delete table inet wso", none, true, {}},
+        DamageCase{"ChainFlushed", "nft flush chain inet wso postrouting", none, true, {}},
+        DamageCase{"RuleAdded", "nft insert rule inet wso forward drop", none, true, {}},
+        DamageCase{"ChainAdded",
+                   "nft 'add chain inet wso x { type filter hook forward priority -5; policy "
+                   "drop; }'",
+                   none, true, {}},
+        DamageCase{"ElementRemoved", "nft 'delete element inet wso bridges { virbrweb }'", none,
+                   true, {}},
+        DamageCase{"ElementAdded", "nft 'add element inet wso closed { virbrweb }'", none, true,
+                   {}},
+        DamageCase{"SetsFlushed", "nft 'flush set inet wso guests; flush set inet wso subnets'",
+                   none, true, {}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+// Of these no notification tells that would not be heard all the time; the next mend() sees them.
+TEST_F(NetworksTest, WhatIsNotNoticedIsMendedAllTheSame) {
+  networks_.start({});
+  const Cable guest(networks_.build(plan_), plan_);
+  const Json before = state();
+  const auto mended_after = [&](const std::string& command) {
+    run(with_address(command, plan_));
+    return fmt::format("{}", fmt::join(networks_.mend(plan_), ", "));
+  };
+  const std::string address = net::to_string(plan_.address);
+  EXPECT_EQ(mended_after("ip route replace ADDRESS via 10.9.9.2"), "route to " + address);
+  EXPECT_EQ(mended_after("ip route replace blackhole ADDRESS"), "route to " + address);
+  EXPECT_EQ(mended_after("ip neighbour replace ADDRESS lladdr 52:54:00:00:00:01 dev virbrweb"),
+            "neighbour " + address);
+  EXPECT_EQ(mended_after("ip link set virbrweb type bridge stp_state 0"),
+            "spanning tree of virbrweb");
+  EXPECT_EQ(mended_after("ip link set vnetweb alias other"), "alias of vnetweb");
+  EXPECT_EQ(mended_after("echo 0 >/proc/sys/net/ipv4/conf/virbrweb/forwarding"),
+            "forwarding on virbrweb");
+  EXPECT_EQ(mended_after("echo 0 >/proc/sys/net/ipv6/conf/virbrweb/disable_ipv6"),
+            "absence of IPv6 on virbrweb");
+  EXPECT_EQ(mended_after("nft 'delete element inet wso bridges { virbrweb }'"),
+            "firewall elements of web");
+  EXPECT_EQ(state(), before);
+  networks_.destroy({plan_});
+}
+
+TEST_F(NetworksTest, WhatWeDoOurselvesIsNotSeen) {
+  networks_.start({});
+  {
+    const UniqueFd tap = networks_.build(plan_);
+    networks_.mend(plan_);
+    networks_.mend_firewall({plan_});
+    networks_.destroy({plan_});
+    EXPECT_TRUE(seen().nothing());
+  }
+  // The tap goes with QEMU, and that is for the caller to know.
+  EXPECT_EQ(seen().damage, on_tap);
+  networks_.start({});
+  networks_.stop();
+  EXPECT_TRUE(seen().nothing());
+}
+
+TEST_F(NetworksTest, OthersOnTheSameHostAreNotSeen) {
+  networks_.start({});
+  const UniqueFd tap = networks_.build(plan_);
+  run("ip link add other type bridge && ip link set other up && ip address add 10.8.0.1/24 dev "
+      "other && ip route add 10.7.0.0/16 via 10.8.0.2 && ip neighbour add 10.8.0.2 lladdr "
+      "52:54:00:00:00:01 dev other && ip route delete 10.7.0.0/16 && ip link set other down && "
+      "ip link delete other");
+  run("nft 'add table inet wso2; add table ip wso; delete table inet wso2; delete table ip wso'");
+  run("echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding");
+  EXPECT_TRUE(seen().nothing());
+  networks_.destroy({plan_});
+}
+
+TEST_F(NetworksTest, ADomainOfAnEarlierDaemonIsWatchedToo) {
+  networks_.start({});
+  const UniqueFd tap = networks_.build(plan_);
+  domain::Networks next(settings_);
+  EXPECT_TRUE(next.start({plan_}).empty());
+  EXPECT_TRUE(next.link_watch().read().none());
+  run("ip link set virbrweb down");
+  EXPECT_EQ(next.link_watch().read(), on_bridge);
+  networks_.destroy({plan_});
+}
+
+TEST_F(NetworksTest, AfterAnOverrunAllIsWatchedStill) {
+  networks_.start({});
+  run("sh -c 'for i in $(seq 30000); do echo link set lo mtu $((60000 + i % 2)); done' | ip -b -");
+  const UniqueFd tap = networks_.build(plan_);
+  run("sh -c 'for i in $(seq 3000); do echo add table inet a; echo delete table inet a; done' | "
+      "nft -f -");
+  net::Damage damage = seen().damage;
+  while (!damage.overrun && !seen().nothing()) damage = seen().damage;
+  EXPECT_TRUE(damage.overrun);
+  while (!seen().nothing()) continue;
+  run("ip link set virbrweb down");
+  EXPECT_EQ(seen().damage, on_bridge);
+  run("ip link set lo mtu 65536");
+  networks_.destroy({plan_});
+}
+
+std::string refusal_of(domain::Networks& networks, const domain::DomainPlan& plan) {
+  try {
+    networks.mend(plan);
+    return "no error";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+TEST_F(NetworksTest, WhatCannotBeMendedIsNamed) {
+  networks_.start({});
+  UniqueFd tap = networks_.build(plan_);
+  run("ip link delete virbrweb && ip link add virbrweb type dummy");
+  EXPECT_EQ(refusal_of(networks_, plan_),
+            "domain web: the link virbrweb is not the bridge that wso made: remove or rename it");
+  EXPECT_EQ(run_json("ip -j -d link show virbrweb").at(0).at("linkinfo").at("info_kind"), "dummy");
+  run("ip link delete virbrweb");
+  EXPECT_EQ(networks_.mend(plan_), std::vector<std::string>{"bridge virbrweb"});
+  tap.reset();
+  EXPECT_EQ(refusal_of(networks_, plan_),
+            "domain web: its tap vnetweb is gone, and QEMU alone could hold it: restart the domain");
+  networks_.destroy({plan_});
+  EXPECT_EQ(refusal_of(networks_, plan_),
+            "domain web: its tap vnetweb is gone, and QEMU alone could hold it: restart the domain");
+  EXPECT_EQ(run("ip link show group 0x77736f"), "");
+}
+
+// The table away for a third of a second, with the download at full speed all the while.
+TEST_F(NetworksTest, TheGuardKeepsFlowsAlive) {
+  networks_.start({});
+  const Cable guest(networks_.build(plan_), plan_);
+  const Flow download(guest, uplink_);
+  ASSERT_TRUE(download.goes_on());
+  const Sniffer outside = uplink_.ns.inside([] { return Sniffer(); });
+  run("nft flush ruleset");
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+  int rounds = 0;
+  for (; std::chrono::steady_clock::now() < until; ++rounds) ASSERT_TRUE(download.goes_on());
+  EXPECT_GT(rounds, 300);
+  networks_.mend_firewall({plan_});
+  EXPECT_TRUE(download.goes_on());
+  networks_.destroy({plan_});
+}
+
+// Connection tracking would remember it as one that needs no translation.
+TEST_F(NetworksTest, AFlowThatBeginsWithoutTheTableIsTranslatedOnceItIsBack) {
+  networks_.start({});
+  const Cable guest(networks_.build(plan_), plan_);
+  const UniqueFd server = uplink_.ns.inside([] { return udp_socket({"10.9.9.2", 7000}); });
+  Sniffer outside = uplink_.ns.inside([] { return Sniffer(); });
+  const UniqueFd udp = guest.ns.inside([] { return udp_socket({"0.0.0.0", 0}); });
+  run("nft flush ruleset");
+  send_to(udp.get(), {"10.9.9.2", 7000}, "early");
+  const auto dropped = [] {
+    return run("nft list chain inet wso-guard from_guest").find("packets 0") == std::string::npos;
+  };
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  while (!dropped() && std::chrono::steady_clock::now() < deadline) continue;
+  EXPECT_TRUE(dropped());
+  networks_.mend_firewall({plan_});
+  send_to(udp.get(), {"10.9.9.2", 7000}, "late");
+  const Received received = receive(server.get());
+  EXPECT_EQ(received.bytes, "late");
+  EXPECT_EQ(received.sender.address, "10.9.9.1");
+  for (const std::string& source : outside.sources()) EXPECT_EQ(source, "10.9.9.1");
+  networks_.destroy({plan_});
+}
+
+TEST_F(NetworksTest, NobodyElseRemovesTheGuardAndItGoesWithItsOwner) {
+  {
+    domain::Networks first(settings_);
+    first.start({});
+    first.start({});
+    EXPECT_THROW(run("nft delete table inet wso-guard"), Error);
+    run("nft flush ruleset");
+    EXPECT_EQ(run("nft list tables"), "table inet wso-guard\n");
+    // A second one in the same namespace does without.
+    networks_.start({});
+  }
+  EXPECT_EQ(run("nft list tables"), "table inet wso\n");
+  networks_.start({});
+  EXPECT_EQ(run("nft list tables"), "table inet wso\ntable inet wso-guard\n");
+}
+
+TEST_F(NetworksTest, AGuestThatNoRecordNamesKeepsItsNetwork) {
+  const domain::DomainPlan other = plan_for("db");
+  settings_.guest_to_host = false;
+  networks_.start({});
+  const Cable guest(networks_.build(plan_), plan_);
+  const UniqueFd tap = networks_.build(other);
+  run("ip link add stray group 0x77736f type bridge");  // of a QEMU that has gone
+  const Flow download(guest, uplink_);
+  const std::string before = run("nft -s list table inet wso");
+
+  domain::Networks next(settings_);
+  const std::vector<domain::KeptNetwork> kept = next.start({other});
+  EXPECT_EQ(kept, (std::vector<domain::KeptNetwork>{{"virbrweb", plan_.address}}));
+  EXPECT_EQ(run("nft -s list table inet wso"), before);
+  EXPECT_THROW(run("ip link show stray"), Error);
+  EXPECT_TRUE(download.goes_on());
+  // Mending keeps it, too.
+  run("nft flush ruleset");
+  next.mend_firewall({other});
+  EXPECT_EQ(run("nft -s list table inet wso"), before);
+  EXPECT_TRUE(download.goes_on());
+  EXPECT_TRUE(next.start({plan_, other}).empty());
+  next.destroy({plan_, other});
+}
+
+TEST_F(NetworksTest, AGuestThatNobodyHasRulesForLosesItsBridge) {
+  networks_.start({});
+  const UniqueFd tap = networks_.build(plan_);
+  run("nft flush ruleset");
+  EXPECT_TRUE(networks_.start({}).empty());
+  EXPECT_THROW(run("ip link show virbrweb"), Error);
+  EXPECT_NO_THROW(run("ip link show vnetweb"));
+}
+
+}  // namespace
+}  // namespace wso::test
