@@ -52,7 +52,10 @@ void mend_port(nl_sock* socket, const net::Link& tap, const net::Link& bridge, M
   const bool waits = inside && up && tap.running && !tap.forwards;
   if (!inside || !up || waits) {
     if (net::stp(socket, bridge.index)) net::set_stp(socket, bridge.index, false);
-    if (waits) mended.push_back(fmt::format("port {} of bridge {}", tap.name, bridge.name));
+  }
+  if (waits) {
+    net::let_forward(socket, tap.index);
+    mended.push_back(fmt::format("port {} of bridge {}", tap.name, bridge.name));
   }
   if (!inside) {
     net::enslave(socket, tap.index, bridge.index);

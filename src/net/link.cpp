@@ -199,6 +199,18 @@ void set_stp(nl_sock* socket, int bridge_index, bool on) {
   change(socket, message, "switch the spanning tree", bridge_index);
 }
 
+void let_forward(nl_sock* socket, int port_index) {
+  const Message message = link_message(RTM_NEWLINK, 0, port_index);
+  nlattr* info = checked(nla_nest_start(message.get(), IFLA_LINKINFO));
+  put(message, IFLA_INFO_SLAVE_KIND, "bridge");
+  nlattr* data = checked(nla_nest_start(message.get(), IFLA_INFO_SLAVE_DATA));
+  const std::uint8_t state = BR_STATE_FORWARDING;
+  put(message, IFLA_BRPORT_STATE, &state, sizeof state);
+  nla_nest_end(message.get(), data);
+  nla_nest_end(message.get(), info);
+  change(socket, message, "set the port state", port_index);
+}
+
 bool stp(nl_sock* socket, int bridge_index) {
   std::uint32_t state = 0;
   const Message request = link_message(RTM_GETLINK, 0, bridge_index);

@@ -74,15 +74,20 @@ void OwnLinks::follow_link(const NetlinkMessage& message, Damage& damage) {
   const auto group = static_cast<std::uint32_t>(number_in<ifinfomsg>(message, IFLA_GROUP));
   if (group == dying_link_group) {
     links_.erase(header->ifi_index);
+    // Its tap will be put out of it.
+    for (auto& [index, link] : links_)
+      if (link.master == header->ifi_index) link.master = 0;
     return;
   }
   if (message.type == RTM_DELLINK || group != link_group) {
     lose(header->ifi_index, damage);
     return;
   }
+  // A bridge that is not ours, or is about to be deleted, is as good as none.
+  const int master = number_in<ifinfomsg>(message, IFLA_MASTER);
   const State now{text_in(message, IFLA_IFNAME),
                   std::string(find_attribute(message, sizeof *header, IFLA_ADDRESS).value_or("")),
-                  number_in<ifinfomsg>(message, IFLA_MASTER), (header->ifi_flags & IFF_UP) != 0};
+                  links_.contains(master) ? master : 0, (header->ifi_flags & IFF_UP) != 0};
   const auto [known, is_new] = links_.try_emplace(header->ifi_index, now);
   if (is_new) return;
   const State& before = known->second;

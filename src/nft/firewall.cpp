@@ -130,7 +130,7 @@ void Firewall::put_guard(std::uint32_t link_group) {
   // Both lines before the guard itself: whatever an earlier call put there is replaced.
   run(
       fmt::format("add table inet wso-guard {{ flags owner; }}\ndelete table inet wso-guard\n"
-                  "define link_group = {}\n{}",
+                  "redefine link_group = {}\n{}",
                   link_group, guard()));
 }
 

@@ -1,7 +1,7 @@
 #include "networks_fixture.hpp"
 
 #include <array>
-#include <set>
+#include <functional>
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -34,7 +34,8 @@ Cable::Cable(UniqueFd tap, const domain::DomainPlan& plan)
       eth0_(ns.inside([] { return net::open_tap("eth0"); })),
       stop_(::eventfd(0, EFD_CLOEXEC)) {
   ns.inside([&] {
-    run(fmt::format("ip link set eth0 address {} up && ip address add {}/24 dev eth0 && "
+    run(
+        fmt::format("ip link set eth0 address {} up && ip address add {}/24 dev eth0 && "
                     "ip route add default via 192.168.100.1",
                     net::to_string(plan.mac), net::to_string(plan.address)));
   });
@@ -64,32 +65,37 @@ void Cable::carry() const {
 
 NetworksTest::NetworksTest() : networks_(settings_) {}
 
-NetworksTest::~NetworksTest() { networks_.stop(); }
-
-Seen NetworksTest::seen() {
-  return {networks_.link_watch().read(), networks_.firewall_watch().read()};
+NetworksTest::~NetworksTest() {
+  networks_.destroy({plan_});
+  networks_.stop();
 }
 
-Seen NetworksTest::seen_soon() {
-  std::array<pollfd, 2> polled{{{networks_.link_watch().fd(), POLLIN, 0},
-                                {networks_.firewall_watch().fd(), POLLIN, 0}}};
-  constexpr int patience_ms = 2000;
-  if (::poll(polled.data(), polled.size(), patience_ms) <= 0) return {};
-  return seen();
+Seen NetworksTest::seen(int patience_ms) {
+  Seen all;
+  std::array<pollfd, 2> polled{
+      {{networks_.link_watch().fd(), POLLIN, 0}, {networks_.firewall_watch().fd(), POLLIN, 0}}};
+  while (::poll(polled.data(), polled.size(), patience_ms) > 0) {
+    patience_ms = 0;
+    const net::Damage damage = networks_.link_watch().read();
+    all.damage.links.insert(damage.links.begin(), damage.links.end());
+    all.damage.forwarding |= damage.forwarding;
+    all.damage.overrun |= damage.overrun;
+    all.firewall |= networks_.firewall_watch().read();
+  }
+  return all;
 }
 
 Json NetworksTest::state() {
-  const std::set<std::string> changing = {"ifindex", "stats64", "stats", "event",
-                                          "hello_timer", "gc_timer", "tcn_timer",
-                                          "topology_change_timer", "link_index"};
-  std::function<Json(const Json&)> settled = [&](const Json& value) {
+  const auto changes = [](const std::string& key) {
+    return key == "ifindex" || key.find("timer") != key.npos || key.find("topology") != key.npos;
+  };
+  const std::function<Json(const Json&)> settled = [&](const Json& value) {
     if (!value.is_structured()) return value;
     Json kept = value.is_array() ? Json::array() : Json::object();
     for (const auto& item : value.items()) {
       if (value.is_array())
         kept.push_back(settled(item.value()));
-      else if (!changing.contains(item.key()) && item.key().find("timer") == std::string::npos &&
-               item.key().find("topology") == std::string::npos)
+      else if (!changes(item.key()))
         kept[item.key()] = settled(item.value());
     }
     return kept;
@@ -113,6 +119,12 @@ Flow::Flow(const Cable& guest, const Uplink& uplink)
 bool Flow::goes_on() const {
   return carries(server.get(), client.get(), std::string(1000, 'd')) &&
          carries(client.get(), server.get(), "more");
+}
+
+std::ostream& operator<<(std::ostream& out, const Seen& seen) {
+  return out << fmt::format("links {}; forwarding {}; overrun {}; firewall {}",
+                            fmt::join(seen.damage.links, ", "), seen.damage.forwarding,
+                            seen.damage.overrun, seen.firewall);
 }
 
 }  // namespace wso::test

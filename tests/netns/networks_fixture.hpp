@@ -2,7 +2,7 @@
 // uplink, and what ip says about it all.
 #pragma once
 
-#include <optional>
+#include <ostream>
 #include <string>
 #include <thread>
 
@@ -37,18 +37,17 @@ class Cable {
 struct Seen {
   net::Damage damage;
   bool firewall = false;
-  [[nodiscard]] bool nothing() const { return damage.none() && !firewall; }
+  bool operator==(const Seen&) const = default;
 };
+std::ostream& operator<<(std::ostream& out, const Seen& seen);
 
 class NetworksTest : public NetnsTest {
  protected:
   NetworksTest();
   ~NetworksTest() override;
 
-  // All that has come so far.
-  Seen seen();
-  // As soon as anything has come.
-  Seen seen_soon();
+  // All that has come; the first of it may take so long.
+  Seen seen(int patience_ms = 0);
 
   // Links of ours, their addresses, routes and neighbours, without what differs each time.
   static Json state();

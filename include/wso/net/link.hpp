@@ -56,6 +56,9 @@ void bring_up(nl_sock* socket, int index);
 // forwarding when it is switched on.
 void set_stp(nl_sock* socket, int bridge_index, bool on);
 bool stp(nl_sock* socket, int bridge_index);
+// Ends the listening and learning of a port that is up, while STP is off: to switch STP off does
+// not by itself.
+void let_forward(nl_sock* socket, int port_index);
 
 // False if there was none.
 bool delete_link(nl_sock* socket, int index);
