@@ -51,6 +51,9 @@ ExitStatus run_verb(Session& session, const VerbRequest& request);
 ExitStatus launch(Session& session, const LaunchOptions& options);
 ExitStatus list_domains(Session& session);
 ExitStatus show_status(Session& session, const std::vector<std::string>& domain_names);
+// What these two print: the answers to domain.list and domain.status.
+void print_domains(const Json& result, bool json);
+void print_statuses(const Json& result, bool json);
 ExitStatus check(Session& session, const std::vector<std::string>& domain_names);
 ExitStatus print_netconfig(Session& session, const std::string& domain_name);
 

@@ -133,32 +133,38 @@ ExitStatus launch(Session& session, const LaunchOptions& options) {
   return done;
 }
 
-ExitStatus list_domains(Session& session) {
-  const Json result = session.client.call("domain.list");
+void print_domains(const Json& result, bool json) {
   const auto states = parse_list(result, "domains", api::parse_domain_state);
-  if (session.json) {
+  if (json) {
     print_json(result);
-    return done;
+    return;
   }
   std::vector<Row> rows{{"NAME", "STATE", "ADDRESS", "NETWORK", "CPUS", "MEMORY", "PID"}};
   for (const DomainState& state : states)
     rows.push_back({state.domain_name, std::string(name(state.state)), state.ip_address,
                     state.network_name, cpus_text(state), memory_text(state), pid_text(state)});
   print(format_table(rows));
+}
+
+ExitStatus list_domains(Session& session) {
+  print_domains(session.client.call("domain.list"), session.json);
   return done;
 }
 
-ExitStatus show_status(Session& session, const std::vector<std::string>& domain_names) {
-  const Json result = session.client.call("domain.status", names_params(domain_names));
+void print_statuses(const Json& result, bool json) {
   const auto statuses = parse_list(result, "domains", api::parse_domain_status);
-  if (session.json) {
+  if (json) {
     print_json(result);
-    return done;
+    return;
   }
   std::string text;
   for (const DomainStatus& status : statuses)
     text += (text.empty() ? "" : "\n") + status_text(status);
   print(text);
+}
+
+ExitStatus show_status(Session& session, const std::vector<std::string>& domain_names) {
+  print_statuses(session.client.call("domain.status", names_params(domain_names)), session.json);
   return done;
 }
 

@@ -12,6 +12,7 @@
 #include <wso/base/unix_socket.hpp>
 
 #include "commands.hpp"
+#include "offline.hpp"
 #include "output.hpp"
 #include "size.hpp"
 
@@ -22,9 +23,11 @@ constexpr int longest_timeout_s = 24 * 60 * 60;
 
 struct CommandLine {
   std::string socket_path = "/run/wso/wsod.sock";
+  std::string workdir = "/var/lib/wso";
   bool json = false;
   bool version = false;  // the one command that asks no daemon
   std::function<ExitStatus(Session&)> command;
+  std::function<void(const Offline&)> without_daemon;  // what some commands do if none answers
 };
 
 int parse_count(std::string_view text, int max) {
@@ -201,6 +204,23 @@ void add_on_one(CLI::App& app, CommandLine& line, const char* name, const char* 
   });
 }
 
+void add_list(CLI::App& app, CommandLine& line) {
+  app.add_subcommand("list", "List the domains")->callback([&line] {
+    line.command = list_domains;
+    line.without_daemon = list_recorded;
+  });
+}
+
+void add_status(CLI::App& app, CommandLine& line) {
+  auto* sub = app.add_subcommand("status", "Show domains as QEMU sees them now");
+  const auto names = std::make_shared<std::vector<std::string>>();
+  sub->add_option("NAME", *names, "Names of domains; all if none is given");
+  sub->callback([&line, names] {
+    line.command = [names](Session& session) { return show_status(session, *names); };
+    line.without_daemon = [names](const Offline& offline) { show_recorded(offline, *names); };
+  });
+}
+
 // A verb on the named domains; the caller adds its options, which write into `params`.
 CLI::App* add_verb(CLI::App& app, CommandLine& line, const std::shared_ptr<VerbRequest>& request,
                    const char* help) {
@@ -255,8 +275,8 @@ void add_verbs(CLI::App& app, CommandLine& line) {
 
 void add_commands(CLI::App& app, CommandLine& line) {
   add_launch(app, line);
-  add_plain(app, line, "list", "List the domains", list_domains);
-  add_on_domains(app, line, "status", "Show domains as QEMU sees them now", show_status);
+  add_list(app, line);
+  add_status(app, line);
   add_verbs(app, line);
   add_on_domains(app, line, "check", "Ping running domains and try their SSH port", check);
   add_on_one(app, line, "netconfig", "Print the network script of a domain's guest", "NAME",
@@ -276,6 +296,7 @@ void expect_complete(const CommandLine& line) {
   if (!line.version && !line.command)
     throw Error(Errc::invalid_argument, "a command is missing; see wsoctl --help");
   if (line.socket_path.empty()) throw Error(Errc::invalid_argument, "--socket needs a path");
+  if (line.workdir.empty()) throw Error(Errc::invalid_argument, "--workdir needs a path");
   check_socket_path(line.socket_path);
 }
 
@@ -287,6 +308,11 @@ std::optional<ExitStatus> parse_command_line(int argc, char** argv, CommandLine&
   app.add_option("--socket", line.socket_path, "Socket of the daemon")
       ->type_name("PATH")
       ->envname("WSO_SOCKET")
+      ->capture_default_str();
+  app.add_option("--workdir", line.workdir,
+                 "State of the daemon, from which list and status answer if it does not")
+      ->type_name("DIR")
+      ->envname("WSO_WORKDIR")
       ->capture_default_str();
   app.add_flag("--json", line.json, "Print JSON");
   add_commands(app, line);
@@ -305,6 +331,15 @@ std::optional<ExitStatus> parse_command_line(int argc, char** argv, CommandLine&
   return wrong_usage;
 }
 
+// No daemon answers: this is what is known without one.
+void answer_without_daemon(const CommandLine& line, const std::string& why) {
+  try {
+    line.without_daemon({line.workdir, why, line.json});
+  } catch (const Error& error) {
+    print_failure(error.what());
+  }
+}
+
 ExitStatus run(const CommandLine& line) {
   if (line.version) return print_version(line.json);
   std::optional<Client> client;
@@ -312,6 +347,8 @@ ExitStatus run(const CommandLine& line) {
     client.emplace(line.socket_path);
   } catch (const Error& error) {
     print_failure(error.what());
+    if (error.code() == Errc::disconnected && line.without_daemon)
+      answer_without_daemon(line, error.what());
     return no_daemon;
   }
   Session session{line.socket_path, line.json, *std::move(client)};

@@ -20,6 +20,10 @@ struct Acceleration {
   std::optional<gid_t> device_group;  // membership that opens /dev/kvm
 };
 
+inline std::filesystem::path records_dir(const std::filesystem::path& workdir) {
+  return workdir / "domains";
+}
+
 struct Settings {
   std::filesystem::path workdir;
   std::filesystem::path runtime_dir;
@@ -33,7 +37,7 @@ struct Settings {
   uid_t first_uid = 0;
   std::chrono::milliseconds qemu_start_limit{0};
 
-  [[nodiscard]] std::filesystem::path records_dir() const { return workdir / "domains"; }
+  [[nodiscard]] std::filesystem::path records_dir() const { return domain::records_dir(workdir); }
   [[nodiscard]] std::filesystem::path log_dir() const { return workdir / "log"; }
 };
 

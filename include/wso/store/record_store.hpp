@@ -25,6 +25,13 @@ struct LoadedRecords {
   std::vector<DamagedRecord> damaged;  // not JSON, or not readable; left as they are
 };
 
+// All records of the directory, for who only looks: nothing is made, written or removed. A
+// directory that is not there is Errc::not_found.
+LoadedRecords read_records(const std::filesystem::path& directory);
+
+// The file that holds the record.
+std::filesystem::path record_path(const std::filesystem::path& directory, const std::string& name);
+
 class RecordStore {
  public:
   // Makes the directory (0700) if need be, and removes what a crash left of a write. No other store
@@ -36,11 +43,9 @@ class RecordStore {
   bool erase(const std::string& name) const;
   // Moves a document that cannot be read to a neighbouring directory; returns where it is now.
   std::filesystem::path set_aside(const std::string& name) const;
-  [[nodiscard]] LoadedRecords load() const;
+  [[nodiscard]] LoadedRecords load() const { return read_records(directory_); }
 
  private:
-  [[nodiscard]] std::filesystem::path path_of(const std::string& name) const;
-
   std::filesystem::path directory_;
 };
 

@@ -45,6 +45,7 @@ TEST(Usage, IsWrongWithStatus2AndOneSentence) {
       {"destroy"},
       {"netconfig"},
       {"--socket", "", "list"},
+      {"--workdir", "", "list"},
       {"--socket", std::string(108, 'x'), "list"}};
   for (const auto& arguments : wrong) {
     const Outcome outcome = run(arguments);
@@ -81,12 +82,21 @@ TEST(Version, NeedsNoDaemon) {
 TEST(NoDaemon, IsStatus3) {
   const TemporaryDirectory directory;
   const std::string path = directory.path() + "/none";
-  for (const char* command : {"list", "status", "check", "info"}) {
+  const std::string sentence = "wsoctl: no wsod answers on " + path +
+                               ": start it (wsod run) or name its socket with --socket\n";
+  for (const char* command : {"check", "info"}) {
     const Outcome outcome = run({"--json", "--socket", path, command});
     EXPECT_EQ(outcome.status, 3);
     EXPECT_EQ(outcome.output, "");
-    EXPECT_EQ(outcome.errors, "wsoctl: no wsod answers on " + path +
-                                  ": start it (wsod run) or name its socket with --socket\n");
+    EXPECT_EQ(outcome.errors, sentence);
+  }
+  // These look for records.
+  for (const char* command : {"list", "status"}) {
+    const Outcome outcome = run({"--json", "--socket", path, "--workdir", path, command});
+    EXPECT_EQ(outcome.status, 3);
+    EXPECT_EQ(outcome.output, "");
+    EXPECT_EQ(outcome.errors, sentence + "wsoctl: there are no records in " + path +
+                                  "/domains: name wsod's workdir with --workdir\n");
   }
 }
 
@@ -94,7 +104,7 @@ TEST(Socket, IsTakenFromTheEnvironment) {
   ScriptedServer server(always({{"domains", Json::array()}}));
   ::setenv("WSO_SOCKET", server.path().c_str(), 1);
   const Outcome asked = run({"list"});
-  const Outcome overridden = run({"--socket", "/nonexistent", "list"});
+  const Outcome overridden = run({"--socket", "/nonexistent", "info"});
   ::unsetenv("WSO_SOCKET");
   EXPECT_EQ(asked.status, 0);
   EXPECT_EQ(overridden.status, 3);
