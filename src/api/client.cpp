@@ -1,11 +1,9 @@
 // The blocking client of the control socket. SIGPIPE is never raised, and a server that hangs up,
 // answers half or answers nonsense is an error, not a wait.
 #include <algorithm>
-#include <cstring>
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <wso/api/rpc.hpp>
 #include <wso/base/unix_socket.hpp>
@@ -40,20 +38,9 @@ bool hung_up(int error_number) { return error_number == EPIPE || error_number ==
   }
 }
 
-UniqueFd connect_unix(const std::filesystem::path& path) {
-  check_socket_path(path);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.c_str(), path.native().size());
-  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket) throw_errno("create a UNIX socket");
-  // sockaddr_un must be passed as its C base: the socket API has no other form.
-  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
-  int result = 0;
-  do {
-    result = ::connect(socket.get(), generic, sizeof address);
-  } while (result != 0 && errno == EINTR);
-  if (result != 0) throw_no_daemon(path, errno);
+UniqueFd connect_daemon(const std::filesystem::path& path) {
+  UniqueFd socket = connect_unix(path);
+  if (!socket) throw_no_daemon(path, errno);
   return socket;
 }
 
@@ -83,7 +70,7 @@ bool receive_some(int fd, std::string& received) {
 
 }  // namespace
 
-Client::Client(const std::filesystem::path& socket_path) : socket_(connect_unix(socket_path)) {}
+Client::Client(const std::filesystem::path& socket_path) : socket_(connect_daemon(socket_path)) {}
 
 void Client::send(std::string_view method, const Json& params) {
   api::Request request;

@@ -25,10 +25,23 @@ sockaddr_un address_of(const fs::path& path) {
   return address;
 }
 
-UniqueFd make_socket() {
-  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+UniqueFd make_socket(int flags) {
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
   if (!fd) throw_errno("create a UNIX socket");
   return fd;
+}
+
+// To replace what is not a socket would be to destroy somebody's file.
+void expect_socket_or_nothing(const fs::path& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return;
+    throw_errno(fmt::format("look at {}", path.native()));
+  }
+  if (!S_ISSOCK(status.st_mode))
+    throw Error(Errc::already_exists,
+                "{} is there already and is no socket: move it away or choose another path",
+                path.native());
 }
 
 // sockaddr_un must be passed as its C base: the socket API has no other form.
@@ -39,6 +52,7 @@ const sockaddr* generic(const sockaddr_un& address) {
 }  // namespace
 
 void check_socket_path(const fs::path& path) {
+  if (path.empty()) throw Error(Errc::invalid_argument, "a socket needs a path, and this is empty");
   if (path.native().size() >= sizeof(sockaddr_un::sun_path))
     throw Error(Errc::invalid_argument,
                 "socket path {} is longer than {} bytes: choose a shorter one", path.native(),
@@ -47,9 +61,12 @@ void check_socket_path(const fs::path& path) {
 
 UniqueFd listen_unix(const fs::path& path, mode_t mode, std::optional<gid_t> group) {
   // Until it is renamed nobody can find it, and until it listens nobody can connect.
+  check_socket_path(path);
   const fs::path temporary = path.native() + ".new";
   const sockaddr_un address = address_of(temporary);
-  UniqueFd fd = make_socket();
+  expect_socket_or_nothing(path);
+  expect_socket_or_nothing(temporary);
+  UniqueFd fd = make_socket(SOCK_NONBLOCK);
   ::unlink(temporary.c_str());
   if (::bind(fd.get(), generic(address), sizeof address) != 0)
     throw_errno(fmt::format("bind socket {}", path.native()));
@@ -66,11 +83,23 @@ UniqueFd listen_unix(const fs::path& path, mode_t mode, std::optional<gid_t> gro
   return fd;
 }
 
-bool answers_unix(const fs::path& path) {
+UniqueFd connect_unix(const fs::path& path, int flags) {
   const sockaddr_un address = address_of(path);
-  const UniqueFd fd = make_socket();
+  UniqueFd fd = make_socket(flags);
+  int result = 0;
+  do {
+    result = ::connect(fd.get(), generic(address), sizeof address);
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return fd;
+  const int error_number = errno;
+  fd.reset();
+  errno = error_number;
+  return fd;
+}
+
+bool answers_unix(const fs::path& path) {
   // EAGAIN: somebody listens whose backlog is full.
-  return ::connect(fd.get(), generic(address), sizeof address) == 0 || errno == EAGAIN;
+  return connect_unix(path, SOCK_NONBLOCK) || errno == EAGAIN;
 }
 
 }  // namespace wso

@@ -3,12 +3,13 @@
 import concurrent.futures
 import json
 import os
+import pathlib
 import pwd
 import signal
 import subprocess
 
 import pytest
-from lab import BUILD, RpcError, everything, run, wait_until
+from lab import BUILD, DEADLINE, RpcError, everything, run, wait_until
 
 
 @pytest.mark.parametrize(
@@ -187,6 +188,15 @@ def test_a_live_socket_is_refused_and_a_dead_one_taken_over(lab, daemon):
     assert daemon.socket_path.exists()
     again = lab.start_daemon()
     assert again.call("domain.list") == {"domains": []}
+
+
+def test_only_a_socket_is_replaced(lab):
+    path = pathlib.Path("/run/lab/precious")
+    path.write_text("precious")
+    daemon = lab.start_daemon("--socket", str(path), ready=False)
+    assert daemon.process.wait(DEADLINE) == 1
+    assert f"{path} is there already and is no socket" in daemon.log
+    assert path.read_text() == "precious"
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

@@ -1,4 +1,5 @@
 // Listening sockets under a path: their mode, and what was there before.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -18,6 +19,12 @@ using testing::HasSubstr;
 
 class UnixSocketTest : public testing::Test {
  protected:
+  // Somebody's that nobody listens on.
+  fs::path test_socket() const {
+    const auto dead = listen_unix(dir_ / "dead", 0600);
+    return dir_ / "dead";
+  }
+
   test::Scratch dir_;
 };
 
@@ -64,7 +71,7 @@ TEST_F(UnixSocketTest, TakesOverFromTheDead) {
 }
 
 TEST_F(UnixSocketTest, GetsPastWhatACrashLeft) {
-  dir_.put("sock.new", "x");
+  ::rename(test_socket().c_str(), (dir_ / "sock.new").c_str());
   const auto fd = listen_unix(dir_ / "sock", 0600);
   EXPECT_TRUE(answers_unix(dir_ / "sock"));
   EXPECT_FALSE(fs::exists(dir_ / "sock.new"));
@@ -85,6 +92,57 @@ TEST_F(UnixSocketTest, RefusesAPathThatDoesNotFit) {
   }
   EXPECT_THROW(listen_unix(dir_ / std::string(108, 'x'), 0600), Error);
   EXPECT_THROW(answers_unix(dir_ / std::string(108, 'x')), Error);
+}
+
+TEST_F(UnixSocketTest, RefusesAnEmptyPath) {
+  const auto error = failure_of_call([] { check_socket_path(""); });
+  EXPECT_EQ(error.code(), Errc::invalid_argument);
+  EXPECT_THAT(error.what(), HasSubstr("empty"));
+  EXPECT_THROW(listen_unix("", 0600), Error);
+  EXPECT_THROW(answers_unix(""), Error);
+  EXPECT_THROW(connect_unix(""), Error);
+  EXPECT_FALSE(fs::exists(".new"));
+}
+
+TEST_F(UnixSocketTest, ReplacesNothingButSockets) {
+  const auto file = dir_.put("file", "precious");
+  fs::create_directory(dir_ / "directory");
+  fs::create_symlink(dir_ / "nowhere", dir_ / "dangling");
+  fs::create_symlink(file, dir_ / "link");
+  fs::create_symlink(test_socket(), dir_ / "link-to-socket");
+  ASSERT_EQ(::mkfifo((dir_ / "fifo").c_str(), 0600), 0);
+  for (const char* name : {"file", "directory", "dangling", "link", "link-to-socket", "fifo"}) {
+    const auto before = fs::symlink_status(dir_ / name).type();
+    const auto error = failure_of_call([&] { listen_unix(dir_ / name, 0600); });
+    EXPECT_EQ(error.code(), Errc::already_exists) << name;
+    EXPECT_THAT(error.what(), HasSubstr((dir_ / name).native() + " is there already"));
+    EXPECT_EQ(fs::symlink_status(dir_ / name).type(), before) << name;
+    EXPECT_FALSE(fs::exists(dir_ / (name + std::string(".new")))) << name;
+  }
+  EXPECT_EQ(test::contents_of(file), "precious");
+  EXPECT_FALSE(fs::exists(dir_ / "nowhere"));
+}
+
+TEST_F(UnixSocketTest, ReplacesNothingButSocketsWhileItIsMade) {
+  const auto file = dir_.put("sock.new", "precious");
+  const auto error = failure_of_call([this] { listen_unix(dir_ / "sock", 0600); });
+  EXPECT_EQ(error.code(), Errc::already_exists);
+  EXPECT_THAT(error.what(), HasSubstr(file.native()));
+  EXPECT_EQ(test::contents_of(file), "precious");
+  EXPECT_FALSE(fs::exists(dir_ / "sock"));
+}
+
+TEST_F(UnixSocketTest, ConnectsAndSaysWhyNot) {
+  auto listener = listen_unix(dir_ / "sock", 0600);
+  const auto connection = connect_unix(dir_ / "sock");
+  ASSERT_TRUE(connection);
+  EXPECT_EQ(::fcntl(connection.get(), F_GETFL) & O_NONBLOCK, 0);
+  EXPECT_EQ(::fcntl(connection.get(), F_GETFD), FD_CLOEXEC);
+  listener.reset();
+  EXPECT_FALSE(connect_unix(dir_ / "sock"));
+  EXPECT_EQ(errno, ECONNREFUSED);
+  EXPECT_FALSE(connect_unix(dir_ / "nothing"));
+  EXPECT_EQ(errno, ENOENT);
 }
 
 TEST_F(UnixSocketTest, FailureLeavesNothing) {
