@@ -6,6 +6,8 @@
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <wso/base/error.hpp>
 #include <wso/base/log.hpp>
@@ -90,6 +92,13 @@ void lay_over(Config& config, const Flags& flags) {
   set(config.on_exit, flags.on_exit);
 }
 
+// Who started wsod without them would get its log into whichever file or socket it opens first.
+void open_missing_standard_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) != fd)
+      throw_errno("open /dev/null in place of a standard stream");
+}
+
 int main(int argc, char** argv) {
   CLI::App app("wsod: runs virtual machines, each behind a NAT network of its own", "wsod");
   app.set_version_flag("--version", WSO_VERSION);
@@ -112,6 +121,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : usage_status;
   }
   try {
+    open_missing_standard_streams();
     Config config = flags.config.empty() ? Config{} : read_config(flags.config);
     lay_over(config, flags);
     return run(config);

@@ -199,6 +199,17 @@ def test_only_a_socket_is_replaced(lab):
     assert path.read_text() == "precious"
 
 
+@pytest.mark.parametrize("missing", [[0], [1], [2], [0, 1, 2]])
+def test_a_standard_stream_that_is_missing_is_no_socket(lab, missing):
+    closed = " ".join(f"{fd}<&-" for fd in missing)
+    daemon = lab.start_daemon(wrapper=("sh", "-c", f'exec "$@" {closed}', "sh"))
+    for fd in missing:
+        assert os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}") == "/dev/null"
+    daemon.launch_paused("web")
+    assert daemon.call("domain.status")["domains"][0]["live"]["qemu_status"] == "prelaunch"
+    assert daemon.stop() == 0
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it_cleanly(daemon, how):
     daemon.launch_paused("web")
