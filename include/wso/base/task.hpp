@@ -19,7 +19,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -131,18 +132,22 @@ Task<std::invoke_result_t<F&>> offload(asio::thread_pool& worker, F function) {
 }
 
 // Waits for the task, at most for `limit`; past that the task is cancelled and Errc::timeout is
-// thrown as "what: no answer within 500 ms".
+// thrown as "what: no answer within 500 ms". A task that is done all the same, because it ended in
+// the same moment or cannot be cancelled half way, has not failed: what it made has an owner then.
 template <typename T>
 Task<T> with_deadline(std::string what, milliseconds limit, Task<T> task) {
-  using namespace asio::experimental::awaitable_operators;  // NOLINT(google-build-using-namespace)
-  asio::steady_timer timer(co_await asio::this_coro::executor, limit);
-  // A task that throws must not have to wait for the timer, hence the outcome as a value.
-  auto guarded = detail::outcome_of(std::move(task));
-  auto expiry = timer.async_wait(asio::use_awaitable);
-  auto first = co_await (std::move(guarded) || std::move(expiry));
-  if (first.index() == 1)
+  const auto executor = co_await asio::this_coro::executor;
+  asio::steady_timer timer(executor, limit);
+  auto guarded = asio::co_spawn(executor, detail::outcome_of(std::move(task)), asio::deferred);
+  auto group =
+      asio::experimental::make_parallel_group(std::move(guarded), timer.async_wait(asio::deferred));
+  auto [order, refused, outcome, cancelled] =
+      co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  if (refused) outcome.error = refused;  // to start at all
+  const bool timed_out = !cancelled;
+  if (timed_out && outcome.error && as_error(outcome.error).code() == Errc::cancelled)
     throw Error(Errc::timeout, "{}: no answer within {} ms", what, limit.count());
-  co_return std::get<0>(first).get();
+  co_return outcome.get();
 }
 
 // The undo steps of an operation in progress, the newest last.

@@ -132,6 +132,56 @@ TEST(WithDeadline, OfZeroStillLetsATaskThatNeedsNoWaitingSucceed) {
   EXPECT_EQ(loop.run(with_deadline("answer", milliseconds(0), answer())), 42);
 }
 
+// Starts the task, and looks again when its deadline has passed and all that it waits for is there.
+template <typename T>
+std::future<T> start_and_be_late(Loop& loop, Task<T> task, Clock::time_point all_there) {
+  auto result = loop.start(with_deadline("late", soon, std::move(task)));
+  loop.settle();
+  // What is waited for is time itself.
+  std::this_thread::sleep_until(std::max(all_there, Clock::now() + soon));
+  return result;
+}
+
+Task<int> answer_at(Clock::time_point when) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, when);
+  co_await timer.async_wait(asio::use_awaitable);
+  co_return 42;
+}
+
+Task<int> fail_at(Clock::time_point when) {
+  co_await answer_at(when);
+  throw Error(Errc::kernel, "no such link");
+}
+
+TEST(WithDeadline, ThatFiresAtOnceWithTheTaskDropsNoValue) {
+  Loop loop;
+  const auto when = Clock::now() + 10 * soon;
+  auto result = start_and_be_late(loop, answer_at(when), when);
+  EXPECT_EQ(loop.finish(result), 42);
+}
+
+TEST(WithDeadline, ThatFiresAtOnceWithTheTaskHidesNoFailure) {
+  Loop loop;
+  const auto when = Clock::now() + 10 * soon;
+  auto result = start_and_be_late(loop, fail_at(when), when);
+  EXPECT_EQ(loop.failure(result).code(), Errc::kernel);
+}
+
+TEST(WithDeadline, DropsNoValueOfWhatCannotBeAbandoned) {
+  Loop loop;
+  asio::thread_pool worker(1);
+  std::promise<void> go_on;
+  auto make = [permission = go_on.get_future().share()] {
+    permission.wait();
+    return std::make_unique<int>(3);
+  };
+  auto result = start_and_be_late(loop, offload(worker, std::move(make)), Clock::now());
+  loop.settle();  // the deadline
+  EXPECT_FALSE(Loop::ready(result)) << "abandoned half way";
+  go_on.set_value();
+  EXPECT_EQ(*loop.finish(result), 3);
+}
+
 TEST(WithDeadline, CancelledFromOutsideIsNotATimeout) {
   Loop loop;
   bool ended = false;
