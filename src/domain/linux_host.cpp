@@ -210,8 +210,10 @@ Task<proc::Process> LinuxHost::start_qemu(const DomainPlan& plan, const DomainFi
 }
 
 Task<std::optional<proc::Process>> LinuxHost::find_qemu(const DomainRecord& record) {
-  return offload(worker_, [&record] {
-    if (record.qemu.pid == 0) return proc::Process::find_by_argument(record.plan.uuid);
+  return offload(worker_, [this, &record] {
+    if (record.qemu.pid == 0)
+      return proc::Process::find_by_argument(record.plan.uuid, uid_of(record.plan, settings_));
+    // Not by its user, as first_uid may be another by now: the start time tells it from any other.
     auto process = proc::Process::find(record.qemu);
     if (process && !process->has_argument(record.plan.uuid)) process.reset();
     return process;

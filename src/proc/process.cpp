@@ -5,6 +5,7 @@
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,7 +38,7 @@ std::optional<Process> Process::find(const ProcessIdentity& identity) {
   return Process(identity, std::move(pidfd));
 }
 
-std::optional<Process> Process::find_by_argument(const std::string& argument) {
+std::optional<Process> Process::find_by_argument(const std::string& argument, uid_t uid) {
   std::error_code ec;
   for (std::filesystem::directory_iterator entry("/proc", ec), end; !ec && entry != end;
        entry.increment(ec)) {
@@ -48,7 +49,7 @@ std::optional<Process> Process::find_by_argument(const std::string& argument) {
     const auto stat = read_stat(pid);
     if (!stat) continue;
     auto process = find({pid, stat->start_time});
-    if (process && process->has_argument(argument)) return process;
+    if (process && process->runs_as(uid) && process->has_argument(argument)) return process;
   }
   return std::nullopt;
 }
@@ -56,10 +57,24 @@ std::optional<Process> Process::find_by_argument(const std::string& argument) {
 bool Process::has_argument(const std::string& argument) const {
   std::ifstream file(fmt::format("/proc/{}/cmdline", identity_.pid), std::ios::binary);
   std::string word;
-  // The number was this process's while the file was read if it still is.
   while (std::getline(file, word, '\0'))
-    if (word == argument) return send_signal(0);
+    if (word == argument) return still_runs();
   return false;
+}
+
+bool Process::runs_as(uid_t uid) const {
+  // Not the owner of /proc/PID, which is root for a process that cannot be dumped.
+  std::ifstream file(fmt::format("/proc/{}/status", identity_.pid));
+  const std::string prefix = fmt::format("Uid:\t{0}\t{0}\t", uid);
+  std::string line;
+  while (std::getline(file, line))
+    if (line.starts_with(prefix)) return still_runs();
+  return false;
+}
+
+bool Process::still_runs() const {
+  pollfd entry{pidfd_->get(), POLLIN, 0};
+  return ::poll(&entry, 1, 0) == 0;
 }
 
 bool Process::send_signal(int signal_number) const {

@@ -34,8 +34,9 @@ class Process {
   // again.
   static std::optional<Process> find(const ProcessIdentity& identity);
 
-  // The first running process that has this argument in its command line.
-  static std::optional<Process> find_by_argument(const std::string& argument);
+  // The first running process of this user that has this argument in its command line. Without the
+  // user, whoever names the argument, as a search for it does, could be taken for the one meant.
+  static std::optional<Process> find_by_argument(const std::string& argument, uid_t uid);
 
   [[nodiscard]] const ProcessIdentity& identity() const { return identity_; }
 
@@ -50,6 +51,11 @@ class Process {
   [[nodiscard]] Task<std::string> exited() const;
 
  private:
+  // Whether it runs as this user, really and effectively.
+  [[nodiscard]] bool runs_as(uid_t uid) const;
+  // What was read of /proc/PID before this is true was read of this process.
+  [[nodiscard]] bool still_runs() const;
+
   ProcessIdentity identity_;
   std::shared_ptr<const UniqueFd> pidfd_;
 };

@@ -24,7 +24,7 @@ class ExitedTest : public ProgramTest {
   static Process child() {
     const auto deadline = Clock::now() + test::Loop::patience;
     while (Clock::now() < deadline)
-      if (auto process = Process::find_by_argument(unique_argument())) return *process;
+      if (auto process = Process::find_by_argument(unique_argument(), uid)) return *process;
     throw std::runtime_error("the shell has started no child");
   }
 

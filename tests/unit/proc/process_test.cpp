@@ -163,23 +163,39 @@ TEST_F(ProcessTest, HasTheArgumentsOfItsCommandLineAndNoOthers) {
 
 TEST_F(ProcessTest, IsFoundByAnArgument) {
   const auto argument = unique_argument();
-  EXPECT_FALSE(Process::find_by_argument(argument));
+  EXPECT_FALSE(Process::find_by_argument(argument, uid));
   const Process process = start(sleeper(argument));
-  const auto found = Process::find_by_argument(argument);
+  const auto found = Process::find_by_argument(argument, uid);
   ASSERT_TRUE(found);
   EXPECT_EQ(found->identity(), process.identity());
-  EXPECT_FALSE(Process::find_by_argument(argument.substr(0, argument.size() - 1) + "x"));
+  EXPECT_FALSE(Process::find_by_argument(argument.substr(0, argument.size() - 1) + "x", uid));
   process.send_signal(SIGKILL);
   await_zombie(process.identity().pid);
-  EXPECT_FALSE(Process::find_by_argument(argument));
+  EXPECT_FALSE(Process::find_by_argument(argument, uid));
   ending_of(process);
+}
+
+TEST_F(ProcessTest, IsNotFoundByAnArgumentThatAnotherUserNames) {
+  const auto argument = unique_argument();
+  SpawnSpec search = sleeper(argument);
+  ++search.uid;
+  const Process before = start(search);
+  EXPECT_FALSE(Process::find_by_argument(argument, uid));
+  const Process process = start(sleeper(argument));
+  const Process after = start(search);
+  const auto found = Process::find_by_argument(argument, uid);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->identity(), process.identity());
+  EXPECT_FALSE(Process::find_by_argument(argument, uid / 10));
+  EXPECT_FALSE(Process::find_by_argument(argument, 0));
+  for (const Process& each : {before, process, after}) end(each);
 }
 
 TEST_F(ProcessTest, TheSearchGoesOnWhenProcessesComeAndGo) {
   const Process busy = start(shell("i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i + 1)); done"));
   auto ended = loop_.start(busy.exited());
   while (!test::Loop::ready(ended)) {
-    EXPECT_NO_THROW(EXPECT_FALSE(Process::find_by_argument("no process has this argument")));
+    EXPECT_NO_THROW(EXPECT_FALSE(Process::find_by_argument("no process has this argument", uid)));
     loop_.settle();
   }
   EXPECT_EQ(ended.get(), "exited with status 0");
