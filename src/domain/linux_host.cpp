@@ -82,7 +82,12 @@ proc::Spawned spawn_qemu(const DomainPlan& plan, const Settings& settings, const
     return spawned;
   } catch (const Error& error) {
     const std::string said = log_tail(plan.log_path);
-    throw Error(error.code(), "{}{}{}", error.what(), said.empty() ? "" : ": ", said);
+    if (!said.empty()) throw Error(error.code(), "{}: {}", error.what(), said);
+    if (error.code() == Errc::not_found || error.code() == Errc::permission)
+      throw Error(error.code(),
+                  "{}: the option 'qemu' must name a program that every user may execute",
+                  error.what());
+    throw;
   }
 }
 

@@ -162,6 +162,17 @@ boost::system::error_code execute(process::posix::default_launcher& launcher,
   }
 }
 
+Errc code_of(const boost::system::error_code& ec) {
+  switch (ec.value()) {
+    case ENOENT:
+      return Errc::not_found;
+    case EACCES:
+      return Errc::permission;
+    default:
+      return Errc::process;
+  }
+}
+
 void kill_and_reap(pid_t pid) {
   ::kill(pid, SIGKILL);
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
@@ -192,8 +203,7 @@ Spawned spawn(const SpawnSpec& spec) {
   process::posix::default_launcher launcher;
   ChildGuard guard(launcher.pid);
   if (const auto ec = execute(launcher, spec))
-    throw Error(ec.value() == ENOENT ? Errc::not_found : Errc::process, "start {}: {}",
-                spec.program, ec.message());
+    throw Error(code_of(ec), "start {}: {}", spec.program, ec.message());
   // Nobody else reaps it, so the number stays this process's, even if it has ended by now.
   UniqueFd pidfd = open_pidfd(launcher.pid);
   const auto stat = read_stat(launcher.pid);

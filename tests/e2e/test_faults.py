@@ -99,7 +99,20 @@ def test_an_iso_that_root_may_not_read(daemon):
 
 def test_no_qemu(lab):
     daemon = lab.start_daemon("--qemu", "/nonexistent/qemu")
-    refused(daemon, "/nonexistent/qemu")
+    refused(daemon, "/nonexistent/qemu: No such file or directory: the option 'qemu' must name")
+
+
+@pytest.mark.parametrize("kind", ["directory", "plain", "out-of-reach"])
+def test_a_qemu_that_cannot_be_executed(lab, kind):
+    program = pathlib.Path("/run/lab/qemu")
+    if kind == "plain":
+        program.write_text("#!/bin/sh\n")
+    else:
+        program.mkdir(mode=0o755 if kind == "directory" else 0o700)
+    if kind == "out-of-reach":  # of the user that QEMU runs as
+        program = pathlib.Path(shutil.copy("/bin/true", program))
+    daemon = lab.start_daemon("--qemu", str(program))
+    refused(daemon, f"start {program}: Permission denied: the option 'qemu' must name a program")
 
 
 def with_fake_qemu(lab, mode):

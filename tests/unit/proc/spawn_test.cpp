@@ -40,16 +40,16 @@ TEST_F(SpawnTest, WhatIsNoProgramIsNotStarted) {
   const test::Scratch dir;
   ASSERT_EQ(::chmod(dir.root().c_str(), 0755), 0);
   const auto text = dir.put("text", "neither ELF nor script");
-  expect_failure(spec_of(text), Errc::process);
+  expect_failure(spec_of(text), Errc::permission);
   ASSERT_EQ(::chmod(text.c_str(), 0755), 0);
   expect_failure(spec_of(text), Errc::process);
-  expect_failure(spec_of(dir.root()), Errc::process);
+  expect_failure(spec_of(dir.root()), Errc::permission);
 }
 
 TEST_F(SpawnTest, AProgramThatItsUserMayNotReachIsNotStarted) {
   const test::Scratch dir;
   std::filesystem::copy_file("/bin/true", dir / "true");
-  expect_failure(spec_of(dir / "true"), Errc::process);
+  expect_failure(spec_of(dir / "true"), Errc::permission);
 }
 
 TEST_F(SpawnTest, AStepThatFailsBeforeTheProgramRunsStandsInTheOutput) {
