@@ -54,8 +54,8 @@ Task<> TaskGroup::join() {
   }
 }
 
-Signal::Signal(asio::any_io_executor executor)
-    : timer_(std::move(executor), Clock::time_point::max()) {}
+Signal::Signal(const asio::any_io_executor& executor)
+    : timer_(executor, Clock::time_point::max()) {}
 
 Task<> Signal::wait() {
   const std::uint64_t seen = n_notified_;
@@ -69,8 +69,8 @@ void Signal::notify() {
   timer_.cancel();
 }
 
-Semaphore::Semaphore(asio::any_io_executor executor, std::size_t places)
-    : free_(places), freed_(std::move(executor), Clock::time_point::max()) {}
+Semaphore::Semaphore(const asio::any_io_executor& executor, std::size_t places)
+    : free_(places), freed_(executor, Clock::time_point::max()) {}
 
 Task<Semaphore::Place> Semaphore::enter() {
   while (free_ == 0) {

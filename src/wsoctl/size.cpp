@@ -59,7 +59,7 @@ std::string format_size(std::uint64_t bytes) {
   static constexpr std::array names{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   std::size_t power = 0;
   while (power + 1 < names.size() && bytes >> (10 * (power + 1)) != 0) ++power;
-  const unsigned shift = static_cast<unsigned>(10 * power);
+  const auto shift = static_cast<unsigned>(10 * power);
   const std::uint64_t whole = bytes >> shift;
   // The remainder is below 2^60, so ten times it fits.
   const std::uint64_t tenths = (bytes - (whole << shift)) * 10 >> shift;

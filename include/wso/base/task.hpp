@@ -205,7 +205,7 @@ class TaskGroup {
 // Wakes whoever waits for something to change; what has changed they look up themselves, again.
 class Signal {
  public:
-  explicit Signal(asio::any_io_executor executor);
+  explicit Signal(const asio::any_io_executor& executor);
   Signal(const Signal&) = delete;
   Signal& operator=(const Signal&) = delete;
   ~Signal() = default;
@@ -222,7 +222,7 @@ class Signal {
 // Lets at most so many coroutines of one executor pass at a time.
 class Semaphore {
  public:
-  Semaphore(asio::any_io_executor executor, std::size_t places);
+  Semaphore(const asio::any_io_executor& executor, std::size_t places);
   Semaphore(const Semaphore&) = delete;
   Semaphore& operator=(const Semaphore&) = delete;
   ~Semaphore() = default;

@@ -24,7 +24,7 @@ struct SpawnSpec {
 // Kills and reaps the process unless keep() was called: the owner of a process in the making.
 class Spawned {
  public:
-  explicit Spawned(Process process) : process_(std::move(process)), owned_(true) {}
+  explicit Spawned(Process process) : process_(std::move(process)) {}
   Spawned(Spawned&& other) noexcept
       : process_(std::move(other.process_)), owned_(std::exchange(other.owned_, false)) {}
   Spawned& operator=(Spawned&&) = delete;
@@ -39,7 +39,7 @@ class Spawned {
 
  private:
   Process process_;
-  bool owned_;
+  bool owned_ = true;
 };
 
 // Blocks until the program has been executed (about 1 ms), so call it on the worker thread. Throws
