@@ -13,6 +13,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -118,6 +119,9 @@ class Server {
 
   [[nodiscard]] std::vector<NetworkState> networks() const;
   [[nodiscard]] NetworkState network(std::string_view network_name) const;
+
+  // How many things of the networks others have damaged since the start, all of them mended.
+  [[nodiscard]] std::uint64_t n_mended() const;
 
   // The options, with "auto" decided.
   [[nodiscard]] const ServerOptions& options() const;

@@ -77,7 +77,7 @@ int create_bridge(nl_sock* socket, const DomainPlan& plan) {
   return net::create_bridge(socket, plan.bridge_name(), plan.bridge_mac(), net::link_group);
 }
 
-Mended complete_links(nl_sock* socket, const DomainPlan& plan, const Settings& settings) {
+Mended complete_links(nl_sock* socket, const DomainPlan& plan) {
   const net::Link tap = own_tap(socket, plan);
   const net::Link bridge = own_bridge(socket, plan);
   Mended mended;
@@ -88,11 +88,9 @@ Mended complete_links(nl_sock* socket, const DomainPlan& plan, const Settings& s
   mend_port(socket, tap, bridge, mended);
   // In this order: a link that goes down loses its routes and neighbours, and one that loses its
   // last address, its routes.
-  if (net::add_gateway_address(socket, bridge.index, settings.gateway,
-                               settings.subnet.prefix_length))
-    mended.push_back(
-        fmt::format("address {} on {}", net::to_string(settings.gateway), bridge.name));
-  if (net::add_host_route(socket, bridge.index, plan.address, settings.gateway))
+  if (net::add_gateway_address(socket, bridge.index, plan.gateway, plan.subnet.prefix_length))
+    mended.push_back(fmt::format("address {} on {}", net::to_string(plan.gateway), bridge.name));
+  if (net::add_host_route(socket, bridge.index, plan.address, plan.gateway))
     mended.push_back("route to " + net::to_string(plan.address));
   if (net::add_neighbour(socket, bridge.index, plan.address, plan.mac))
     mended.push_back("neighbour " + net::to_string(plan.address));

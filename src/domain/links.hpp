@@ -15,7 +15,6 @@ int create_bridge(nl_sock* socket, const DomainPlan& plan);
 // Compares tap and bridge, which must both be there, with what they are to be, adds what is missing
 // and sets right what is wrong. Returns that in words; nothing if all was well. A handful of
 // requests, however many links and routes the host has.
-std::vector<std::string> complete_links(nl_sock* socket, const DomainPlan& plan,
-                                        const Settings& settings);
+std::vector<std::string> complete_links(nl_sock* socket, const DomainPlan& plan);
 
 }  // namespace wso::domain

@@ -121,12 +121,25 @@ Task<> LinuxHost::write_boot_marker(const fs::path& path, const std::string& boo
   return offload(worker_, [&path, &boot_id] { replace_file(path, boot_id, private_mode); });
 }
 
-Task<> LinuxHost::start_networks(std::vector<DomainPlan> running) {
-  return offload(worker_, [this, running = std::move(running)] { networks_.start(running); });
+Task<std::vector<KeptNetwork>> LinuxHost::start_networks(std::vector<DomainPlan> running) {
+  return offload(worker_,
+                 [this, running = std::move(running)] { return networks_.start(running); });
 }
 
 Task<> LinuxHost::stop_networks() {
   return offload(worker_, [this] { networks_.stop(); });
+}
+
+Task<std::vector<std::string>> LinuxHost::mend_network(DomainPlan plan) {
+  return offload(worker_, [this, plan = std::move(plan)] { return networks_.mend(plan); });
+}
+
+Task<> LinuxHost::mend_firewall() {
+  return offload(worker_, [this] { networks_.mend_firewall(); });
+}
+
+Task<bool> LinuxHost::mend_forwarding() {
+  return offload(worker_, [this] { return networks_.mend_forwarding(); });
 }
 
 Task<> LinuxHost::write_record(const DomainRecord& record) {

@@ -16,8 +16,15 @@ class LinuxHost final : public Host {
   Task<std::filesystem::path> set_aside_record(const std::string& domain_name);
   Task<> write_boot_marker(const std::filesystem::path& path, const std::string& boot_id);
   // Networks::start() and stop() on the worker.
-  Task<> start_networks(std::vector<DomainPlan> running);
+  Task<std::vector<KeptNetwork>> start_networks(std::vector<DomainPlan> running);
   Task<> stop_networks();
+
+  // What Networks has for damage done by others; the watches are for the executor's own thread.
+  net::Watch& link_watch() { return networks_.link_watch(); }
+  nft::Watch& firewall_watch() { return networks_.firewall_watch(); }
+  Task<std::vector<std::string>> mend_network(DomainPlan plan);
+  Task<> mend_firewall();
+  Task<bool> mend_forwarding();
 
   Task<> write_record(const DomainRecord& record) override;
   Task<> erase_record(const std::string& domain_name) override;

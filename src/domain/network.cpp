@@ -50,29 +50,29 @@ Networks::Networks(const Settings& settings)
 
 std::vector<KeptNetwork> Networks::start(const std::vector<DomainPlan>& running) {
   check_subnet_is_free();
-  kept_ = guests_of_nobody(running);
+  const std::vector<nft::Guest> kept = guests_of_nobody(running);
+  guests_ = kept;
+  for (const auto& plan : running) guests_.push_back(firewall_guest(plan, settings_));
   try {
     firewall_.put_guard(net::link_group);
   } catch (const Error& error) {
     log::warn("{}: if others flush the firewall, flows of guests break off", error.what());
   }
-  replace_table(running);
-  remove_bridges_of_nobody(running);
+  mend_firewall();
+  remove_bridges_of_nobody();
   mend_forwarding();
 
-  std::vector<KeptNetwork> kept;
-  for (const auto& guest : kept_) {
+  std::vector<KeptNetwork> networks;
+  for (const auto& guest : kept) {
     log::warn("bridge {} ({}) belongs to no domain, but has a QEMU that runs: it is left alone",
               guest.bridge_name, guest.ip_address);
-    kept.push_back({guest.bridge_name, net::parse_ipv4(guest.ip_address)});
+    networks.push_back({guest.bridge_name, net::parse_ipv4(guest.ip_address)});
   }
-  return kept;
+  return networks;
 }
 
-void Networks::replace_table(const std::vector<DomainPlan>& running) {
-  std::vector<nft::Guest> guests = kept_;
-  for (const auto& plan : running) guests.push_back(firewall_guest(plan, settings_));
-  firewall_.replace_table(net::to_string(settings_.subnet), guests);
+void Networks::mend_firewall() {
+  firewall_.replace_table(net::to_string(settings_.subnet), guests_);
 }
 
 // A guest without its rules in the kernel cannot be kept: nobody knows its address.
@@ -93,13 +93,13 @@ std::vector<nft::Guest> Networks::guests_of_nobody(const std::vector<DomainPlan>
 }
 
 // A tap of ours has a holder, QEMU, and goes with it; what can be left behind are bridges.
-void Networks::remove_bridges_of_nobody(const std::vector<DomainPlan>& running) {
+void Networks::remove_bridges_of_nobody() {
   bool any_dying = !net::list_links(socket_.get(), net::dying_link_group).empty();
   for (const auto& link : net::list_links(socket_.get(), net::link_group)) {
-    const bool kept = std::any_of(kept_.begin(), kept_.end(), [&](const nft::Guest& guest) {
+    const bool wanted = std::any_of(guests_.begin(), guests_.end(), [&](const nft::Guest& guest) {
       return guest.bridge_name == link.name;
     });
-    if (kept || link.kind == "tun" || bridge_is_of(running, link.name)) continue;
+    if (wanted || link.kind == "tun") continue;
     log::warn("link {} ({}) belongs to no running domain, and is removed", link.name, link.alias);
     net::set_group(socket_.get(), link.index, net::dying_link_group);
     any_dying = true;
@@ -120,6 +120,7 @@ UniqueFd Networks::build(const DomainPlan& plan) {
   Guard elements([&] { undo("firewall elements", [&] { firewall_.remove_guest(guest); }); });
   UniqueFd tap = build_links(plan);
   elements.keep();
+  guests_.push_back(guest);
   return tap;
 }
 
@@ -138,7 +139,7 @@ UniqueFd Networks::build_links(const DomainPlan& plan) {
       net::delete_link(socket, bridge);
     });
   });
-  complete_links(socket, plan, settings_);
+  complete_links(socket, plan);
   link.keep();
   return tap;
 }
@@ -148,15 +149,13 @@ std::vector<std::string> Networks::mend(const DomainPlan& plan) {
   const bool lacks_bridge =
       net::find_link(socket, plan.tap_name()) && !net::find_link(socket, plan.bridge_name());
   if (lacks_bridge) create_bridge(socket, plan);
-  auto mended = complete_links(socket, plan, settings_);
+  auto mended = complete_links(socket, plan);
   // A new bridge has lacked everything.
   if (lacks_bridge) mended = {"bridge " + plan.bridge_name()};
   if (firewall_.mend_guest(firewall_guest(plan, settings_)))
     mended.push_back("firewall elements of " + plan.spec.domain_name);
   return mended;
 }
-
-void Networks::mend_firewall(const std::vector<DomainPlan>& running) { replace_table(running); }
 
 bool Networks::mend_forwarding() { return net::set_sysctl("ipv4/ip_forward", "1"); }
 
@@ -181,9 +180,12 @@ void Networks::destroy(const std::vector<DomainPlan>& plans) {
   }
   if (any_dying) attempt("bridges", [&] { net::delete_group(socket, net::dying_link_group); });
   // The rules last, as they were first.
-  for (const auto& plan : plans)
+  for (const auto& plan : plans) {
+    const nft::Guest guest = firewall_guest(plan, settings_);
+    std::erase(guests_, guest);
     attempt("firewall elements of " + plan.spec.domain_name,
-            [&] { firewall_.remove_guest(firewall_guest(plan, settings_)); });
+            [&] { firewall_.remove_guest(guest); });
+  }
   if (!failures.empty()) throw Error(Errc::kernel, "{}", failures);
 }
 

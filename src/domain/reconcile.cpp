@@ -82,7 +82,8 @@ Task<> Server::State::load() {
   // Before the links of unknown domains are swept away, as a QEMU that still runs needs its rules.
   co_await work.join();
 
-  co_await host.start_networks(alive);
+  kept_networks = co_await host.start_networks(alive);
+  watch_networks();
   for (const auto& plan : alive)
     work.spawn("adopt " + plan.spec.domain_name, adopt(plan.spec.domain_name));
   for (const auto& domain_name : gone) work.spawn("settle " + domain_name, settle(domain_name));

@@ -85,12 +85,20 @@ domain::Taken Server::State::taken() const {
     return std::any_of(domains.begin(), domains.end(),
                        [&](const auto& entry) { return matches(entry.second.record.plan); });
   };
-  return {[any](const std::string& id) {
-            return any([&](const domain::DomainPlan& plan) { return plan.domain_id == id; });
-          },
-          [any](net::Ipv4Address address) {
-            return any([&](const domain::DomainPlan& plan) { return plan.address == address; });
-          }};
+  const auto kept = [this](auto matches) {
+    return std::any_of(kept_networks.begin(), kept_networks.end(), matches);
+  };
+  return {
+      [any, kept](const std::string& id) {
+        return any([&](const domain::DomainPlan& plan) { return plan.domain_id == id; }) ||
+               kept([&](const domain::KeptNetwork& network) {
+                 return network.bridge_name == "virbr" + id;
+               });
+      },
+      [any, kept](net::Ipv4Address address) {
+        return any([&](const domain::DomainPlan& plan) { return plan.address == address; }) ||
+               kept([&](const domain::KeptNetwork& network) { return network.address == address; });
+      }};
 }
 
 Server::State::Domain* Server::State::find_if_there(std::string_view domain_name) {
@@ -210,6 +218,8 @@ std::vector<DomainState> Server::domains() const {
 DomainState Server::domain(std::string_view domain_name) const {
   return state_->shown(state_->find(domain_name));
 }
+
+std::uint64_t Server::n_mended() const { return state_->n_mended; }
 
 const ServerOptions& Server::options() const { return state_->options; }
 

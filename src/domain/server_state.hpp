@@ -31,6 +31,8 @@ struct Server::State {
     bool adopting = false;
     bool guest_is_off = false;  // powered off, panicked, or gone with its QEMU
     bool ended_by_others = false;
+    bool network_is_suspect = false;
+    bool mending = false;
     bool rebooting = false;  // to be started anew when it has powered off
     Clock::time_point last_guest_event;
     Clock::time_point running_since;
@@ -93,6 +95,16 @@ struct Server::State {
   // The QEMU of a domain has ended by itself, or only waits to be ended.
   Task<> end_run(std::string domain_name, std::string reason, bool failed);
 
+  // healing.cpp
+  void watch_networks();
+  Task<> watch_links();
+  Task<> watch_firewall();
+  void suspect(const std::string& domain_name, Domain& domain);
+  Task<> mend_network(std::string domain_name);
+  Task<> mend_firewall();
+  Task<> mend_forwarding();
+  void count_mended(const std::string& domain_name, const std::string& what);
+
   // restart.cpp
   void plan_restart(domain::DomainRecord& record, bool wanted, milliseconds ran_for);
   void schedule_restart(const std::string& domain_name);
@@ -121,6 +133,8 @@ struct Server::State {
   TaskGroup tasks;
   Semaphore launch_slots;
   bool host_was_restarted = false;
+  std::vector<domain::KeptNetwork> kept_networks;
+  std::uint64_t n_mended = 0;  // things that others had damaged
   std::uint64_t n_oom_kills = proc::n_oom_kills();
 };
 

@@ -58,11 +58,15 @@ void Server::State::supervise(domain::RunningDomain running) {
   domain.health = domain::Health(domain.record.plan.spec.health);
   domain.guest_is_off = false;
   domain.ended_by_others = false;
-  domain.responsive = running.monitor != nullptr;
+  // Others may have been at its network while no daemon ran.
+  const bool adopted = running.monitor == nullptr;
+  domain.responsive = !adopted;
   domain.run->spawn("watch " + domain_name, watch(domain_name, running.process));
   domain.run->spawn("attend " + domain_name, attend(domain_name, std::move(running.monitor)));
   if (domain.health.state() != HealthState::none)
     domain.run->spawn("check the health of " + domain_name, check_health(domain_name));
+  domain.mending = false;
+  if (adopted || domain.network_is_suspect) suspect(domain_name, domain);
   domain.changed->notify();
 }
 

@@ -134,6 +134,7 @@ Task<Json> info(Context& context, Json params) {
                  {"subnet", options.subnet},
                  {"gateway", options.gateway},
                  {"qemu", options.qemu},
+                 {"n_mended", context.server.n_mended()},
                  {"n_domains", context.server.domains().size()},
                  {"started_at", context.started_at}};
 }

@@ -38,7 +38,7 @@ TEST_P(DamageTest, IsSeenAndMendedAndTheDownloadGoesOn) {
   EXPECT_EQ(seen(patience_ms), GetParam().seen);
 
   EXPECT_EQ(networks_.mend_forwarding(), GetParam().seen.damage.forwarding);
-  if (GetParam().seen.firewall) networks_.mend_firewall({plan_});
+  if (GetParam().seen.firewall) networks_.mend_firewall();
   std::vector<std::string> expected;
   for (const auto* words : GetParam().mended) expected.push_back(with_address(words, plan_));
   EXPECT_EQ(networks_.mend(plan_), expected);
@@ -148,7 +148,7 @@ TEST_F(NetworksTest, WhatWeDoOurselvesIsNotSeen) {
   {
     const UniqueFd tap = networks_.build(plan_);
     networks_.mend(plan_);
-    networks_.mend_firewall({plan_});
+    networks_.mend_firewall();
     networks_.destroy({plan_});
     EXPECT_EQ(seen(), Seen());
   }
@@ -237,7 +237,7 @@ TEST_F(NetworksTest, TheGuardKeepsFlowsAlive) {
   int rounds = 0;
   for (; std::chrono::steady_clock::now() < until; ++rounds) ASSERT_TRUE(download.goes_on());
   EXPECT_GT(rounds, 300);
-  networks_.mend_firewall({plan_});
+  networks_.mend_firewall();
   EXPECT_TRUE(download.goes_on());
 }
 
@@ -256,7 +256,7 @@ TEST_F(NetworksTest, AFlowThatBeginsWithoutTheTableIsTranslatedOnceItIsBack) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
   while (!dropped() && std::chrono::steady_clock::now() < deadline) continue;
   EXPECT_TRUE(dropped());
-  networks_.mend_firewall({plan_});
+  networks_.mend_firewall();
   send_to(udp.get(), {"10.9.9.2", 7000}, "late");
   const Received received = receive(server.get());
   EXPECT_EQ(received.bytes, "late");
@@ -298,7 +298,7 @@ TEST_F(NetworksTest, AGuestThatNoRecordNamesKeepsItsNetwork) {
   EXPECT_TRUE(download.goes_on());
   // Mending keeps it, too.
   run("nft flush ruleset");
-  next.mend_firewall({other});
+  next.mend_firewall();
   EXPECT_EQ(run("nft -s list table inet wso"), before);
   EXPECT_TRUE(download.goes_on());
   EXPECT_TRUE(next.start({plan_, other}).empty());

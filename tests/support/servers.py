@@ -1,11 +1,12 @@
 """The uplink's servers, which tell a client its own address and port: TCP on port 7000 as a line of text,
-which is followed by an echo of what the client says; UDP on port 53 as an answer to any DNS question,
+which is followed by an echo of what the client says; TCP on port 7003 as a download without end; UDP on port 53 as an answer to any DNS question,
 with the address and 0.0.x.y, where x.y is the port (a guest's busybox has no other UDP client)."""
 
 import ipaddress
 import socketserver
 import struct
 import threading
+import time
 
 
 class TellTcp(socketserver.StreamRequestHandler):
@@ -27,6 +28,14 @@ class TellUdp(socketserver.DatagramRequestHandler):
             self.wfile.write(struct.pack("!HHHIH", 0xC00C, 1, 1, 0, 4) + answer)
 
 
+class SendZeros(socketserver.BaseRequestHandler):
+    def handle(self):
+        # Enough to have packets under way at every moment, and a processor left for the guest.
+        while True:
+            self.request.sendall(bytes(16 * 1024))
+            time.sleep(0.002)
+
+
 class TcpServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
@@ -34,6 +43,8 @@ class TcpServer(socketserver.ThreadingTCPServer):
 
 udp = socketserver.UDPServer(("0.0.0.0", 53), TellUdp)
 tcp = TcpServer(("0.0.0.0", 7000), TellTcp)
+zeros = TcpServer(("0.0.0.0", 7003), SendZeros)
 threading.Thread(target=udp.serve_forever, daemon=True).start()
+threading.Thread(target=zeros.serve_forever, daemon=True).start()
 print("ready", flush=True)
 tcp.serve_forever()

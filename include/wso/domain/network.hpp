@@ -48,7 +48,7 @@ class Networks {
 
   // After a change by others, of whatever kind: replaces the table as start() does. Atomic, and no
   // change by others itself, so that nothing goes round in circles.
-  void mend_firewall(const std::vector<DomainPlan>& running);
+  void mend_firewall();
 
   // False if the host forwards packets already.
   bool mend_forwarding();
@@ -63,9 +63,8 @@ class Networks {
 
  private:
   void check_subnet_is_free();
-  void replace_table(const std::vector<DomainPlan>& running);
   std::vector<nft::Guest> guests_of_nobody(const std::vector<DomainPlan>& running);
-  void remove_bridges_of_nobody(const std::vector<DomainPlan>& running);
+  void remove_bridges_of_nobody();
   UniqueFd build_links(const DomainPlan& plan);
 
   const Settings& settings_;
@@ -73,7 +72,7 @@ class Networks {
   nft::Firewall firewall_;
   net::Watch link_watch_;
   nft::Watch firewall_watch_;
-  std::vector<nft::Guest> kept_;  // see start()
+  std::vector<nft::Guest> guests_;  // all that the firewall is to know
 };
 
 }  // namespace wso::domain

@@ -1,0 +1,112 @@
+// What others damage of the networks of running domains: noticed by the kernel's notifications,
+// mended at once, and told. Nothing is done in between.
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <fcntl.h>
+
+#include <wso/base/error.hpp>
+#include <wso/base/log.hpp>
+
+#include "server_state.hpp"
+
+namespace wso {
+namespace {
+
+constexpr milliseconds first_retry{100};
+constexpr milliseconds last_retry{60'000};
+
+// A descriptor of its own, as a stream_descriptor closes the one that it is given.
+asio::posix::stream_descriptor watched(const asio::any_io_executor& executor, int fd) {
+  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy) throw_errno("duplicate a netlink socket");
+  return {executor, copy.release()};
+}
+
+}  // namespace
+
+void Server::State::watch_networks() {
+  tasks.spawn("watch the links", watch_links());
+  tasks.spawn("watch the firewall", watch_firewall());
+}
+
+Task<> Server::State::watch_links() {
+  auto descriptor = watched(executor, host.link_watch().fd());
+  while (true) {
+    co_await descriptor.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable);
+    const net::Damage damage = host.link_watch().read();
+    if (damage.forwarding || damage.overrun) tasks.spawn("mend IPv4 forwarding", mend_forwarding());
+    for (auto& [domain_name, domain] : domains) {
+      const domain::DomainPlan& plan = domain.record.plan;
+      if (damage.overrun || damage.links.contains(plan.bridge_name()) ||
+          damage.links.contains(plan.tap_name()))
+        suspect(domain_name, domain);
+    }
+  }
+}
+
+// One that is on its way to run is looked at as soon as it does.
+void Server::State::suspect(const std::string& domain_name, Domain& domain) {
+  domain.network_is_suspect = true;
+  if (domain.has_qemu() && !domain.mending) {
+    domain.mending = true;
+    domain.run->spawn("mend the network of " + domain_name, mend_network(domain_name));
+  }
+}
+
+Task<> Server::State::mend_network(std::string domain_name) {
+  milliseconds retry = first_retry;
+  while (find(domain_name).has_qemu() && find(domain_name).network_is_suspect) {
+    find(domain_name).network_is_suspect = false;
+    const domain::DomainPlan plan = find(domain_name).record.plan;
+    auto mended = co_await detail::outcome_of(host.mend_network(plan));
+    if (!mended.error) {
+      for (const std::string& what : mended.get()) count_mended(domain_name, what);
+      continue;
+    }
+    const Error error = as_error(mended.error);
+    if (error.code() == Errc::cancelled) throw Error(error);
+    // A tap that goes with its QEMU is no damage: who watches the process knows in a moment.
+    const domain::DomainRecord record = find(domain_name).record;
+    if (error.code() == Errc::not_found && !co_await host.find_qemu(record)) break;
+    if (retry == first_retry || error.code() == Errc::not_found)
+      emit("network.damaged", domain_name, {{"problem", error.what()}});
+    if (error.code() == Errc::not_found) break;
+    asio::steady_timer pause(executor, retry);
+    co_await pause.async_wait(asio::use_awaitable);
+    retry = std::min(2 * retry, last_retry);
+    find(domain_name).network_is_suspect = true;
+  }
+  find(domain_name).mending = false;
+}
+
+Task<> Server::State::watch_firewall() {
+  auto descriptor = watched(executor, host.firewall_watch().fd());
+  while (true) {
+    co_await descriptor.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable);
+    if (host.firewall_watch().read()) co_await mend_firewall();
+  }
+}
+
+Task<> Server::State::mend_firewall() {
+  milliseconds retry = first_retry;
+  while (true) {
+    auto mended = co_await detail::outcome_of(host.mend_firewall());
+    if (!mended.error) break;
+    if (retry == first_retry)
+      emit("network.damaged", "", {{"problem", describe(mended.error)}});
+    asio::steady_timer pause(executor, retry);
+    co_await pause.async_wait(asio::use_awaitable);
+    retry = std::min(2 * retry, last_retry);
+  }
+  count_mended("", "table inet wso");
+}
+
+Task<> Server::State::mend_forwarding() {
+  if (co_await host.mend_forwarding()) count_mended("", "net.ipv4.ip_forward");
+}
+
+void Server::State::count_mended(const std::string& domain_name, const std::string& what) {
+  ++n_mended;
+  emit("network.mended", domain_name, {{"what", what}, {"n_mended", n_mended}});
+}
+
+}  // namespace wso
