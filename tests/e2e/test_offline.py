@@ -53,7 +53,7 @@ def test_states_are_those_that_the_next_daemon_finds(lab, dead):
         assert f"no wsod answers on {dead.socket_path}" in done.stderr
         assert f"from the records in {dead.workdir}" in done.stderr
         assert "domains/torn.json is left out" in done.stderr
-        assert "domains/newer.json is left out: this record has version 99" in done.stderr
+        assert "domains/newer.json is left out: it has version 99" in done.stderr
     alone = domains(ask(dead, "list", "--json"))
     assert {name: domain["state"] for name, domain in alone.items()} == {
         "gone": "stopped", "paused": "paused", "running": "running",

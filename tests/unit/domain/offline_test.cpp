@@ -102,7 +102,8 @@ TEST_F(OfflineTest, WhatWasStoppedKeepsItsReason) {
 }
 
 TEST_F(OfflineTest, WhatIsHalfDoneStaysHalfDone) {
-  for (const RunState state : {RunState::launching, RunState::destroying}) {
+  for (const RunState state :
+       {RunState::launching, RunState::starting, RunState::stopping, RunState::destroying}) {
     DomainRecord record = record_of("web", state);
     const DomainState alive = shown(record);
     EXPECT_EQ(alive.state, state);
