@@ -56,7 +56,7 @@ std::vector<KeptNetwork> Networks::start(const std::vector<DomainPlan>& running)
   try {
     firewall_.put_guard(net::link_group);
   } catch (const Error& error) {
-    log::warn("{}: if others flush the firewall, flows of guests break off", error.what());
+    log::warn("{}: flows of guests will not outlive a flush of the ruleset", error.what());
   }
   mend_firewall();
   remove_bridges_of_nobody();

@@ -99,14 +99,6 @@ std::string add_guest_command(const Guest& guest) {
   return commands("add", guest, !guest.may_use_host);
 }
 
-std::vector<std::string> create_guest_commands(const Guest& guest) {
-  expect_valid(guest);
-  std::vector<std::string> texts = {command("create", "bridges", bridge_element(guest)),
-                                    command("create", "guests", guest_element(guest))};
-  if (!guest.may_use_host) texts.push_back(command("create", "closed", bridge_element(guest)));
-  return texts;
-}
-
 std::string remove_guest_command(const Guest& guest) {
   return commands("delete", guest, !guest.may_use_host);
 }

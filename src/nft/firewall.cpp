@@ -72,7 +72,8 @@ Firewall::Firewall() {
   }
 }
 
-std::string Firewall::run(const std::string& command) {
+std::string Firewall::run(const std::string& command, unsigned int output_flags) {
+  ::nft_ctx_output_set_flags(context_.get(), output_flags);
   const int result = ::nft_run_cmd_from_buffer(context_.get(), command.c_str());
   // To fetch a buffer also empties it: both, so that nothing is left for the next command.
   std::string printed = ::nft_ctx_get_output_buffer(context_.get());
@@ -88,16 +89,9 @@ void Firewall::replace_table(std::string_view subnet, const std::vector<Guest>& 
 void Firewall::add_guest(const Guest& guest) { run(add_guest_command(guest)); }
 
 bool Firewall::mend_guest(const Guest& guest) {
-  bool any_missing = false;
-  for (const auto& command : create_guest_commands(guest)) {
-    try {
-      run(command);
-      any_missing = true;
-    } catch (const Error& error) {
-      if (error.code() != Errc::already_exists) throw;
-    }
-  }
-  return any_missing;
+  // The kernel echoes what it has added, and nothing that was there. To find out by "create" would
+  // be a failed transaction, which costs it a grace period of 10 ms.
+  return !run(add_guest_command(guest), NFT_CTX_OUTPUT_ECHO).empty();
 }
 
 bool Firewall::remove_guest(const Guest& guest) {
@@ -128,10 +122,16 @@ bool Firewall::remove_table() {
 
 void Firewall::put_guard(std::uint32_t link_group) {
   // Both lines before the guard itself: whatever an earlier call put there is replaced.
-  run(
-      fmt::format("add table inet wso-guard {{ flags owner; }}\ndelete table inet wso-guard\n"
-                  "redefine link_group = {}\n{}",
-                  link_group, guard()));
+  const std::string text = fmt::format(
+      "add table inet wso-guard {{ flags owner; }}\ndelete table inet wso-guard\n"
+      "redefine link_group = {}\n{}",
+      link_group, guard());
+  try {
+    run(text);
+  } catch (const Error& error) {
+    if (error.code() != Errc::permission) throw;
+    throw Error(Errc::permission, "firewall: the table inet wso-guard belongs to another program");
+  }
 }
 
 void Firewall::remove_guard() {
@@ -151,14 +151,6 @@ std::vector<Guest> Firewall::guests() {
   }
 }
 
-std::string Firewall::list_json() {
-  struct PlainAgain {
-    nft_ctx* context;
-    ~PlainAgain() { ::nft_ctx_output_set_flags(context, 0); }
-  };
-  const PlainAgain plain_again{context_.get()};
-  ::nft_ctx_output_set_flags(context_.get(), NFT_CTX_OUTPUT_JSON);
-  return run("list table inet wso");
-}
+std::string Firewall::list_json() { return run("list table inet wso", NFT_CTX_OUTPUT_JSON); }
 
 }  // namespace wso::nft

@@ -22,7 +22,6 @@ Error refusal(std::string_view printed) {
   if (has(reason, "Operation not permitted"))
     return {Errc::permission, "firewall: {}: run as root (CAP_NET_ADMIN)", reason};
   if (has(reason, "No such file or directory")) return {Errc::not_found, "firewall: {}", reason};
-  if (has(reason, "File exists")) return {Errc::already_exists, "firewall: {}", reason};
   // The third is what nfnetlink says to a first question about a subsystem that is not there.
   if (has(reason, "Protocol not supported") || has(reason, "Operation not supported") ||
       has(reason, "cache initialization failed: Invalid argument"))

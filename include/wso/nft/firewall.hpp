@@ -35,14 +35,12 @@ std::string_view guard();
 // Replaces the whole table, if there is one, by the ruleset with this subnet and these guests.
 std::string replace_table_command(std::string_view subnet, const std::vector<Guest>& guests);
 std::string add_guest_command(const Guest& guest);
-// One command for each element of the guest; each fails if its element is there already.
-std::vector<std::string> create_guest_commands(const Guest& guest);
 std::string remove_guest_command(const Guest& guest);
 // Removes whatever there is of the guest, be it all, some or none of its elements.
 std::string purge_guest_command(const Guest& guest);
 
 // What nft printed about a failure, as one sentence that says what to do: Errc::not_found for
-// ENOENT, Errc::already_exists for EEXIST, Errc::permission for EPERM, else Errc::kernel.
+// ENOENT, Errc::permission for EPERM, else Errc::kernel.
 Error refusal(std::string_view printed);
 
 // The guests in nft's JSON listing of the table; elements that stand for no guest, or for half of
@@ -58,7 +56,8 @@ class Firewall {
   // to do when the kernel has no nf_tables or refuses permission.
   void replace_table(std::string_view subnet, const std::vector<Guest>& guests);
   void add_guest(const Guest& guest);
-  // Adds those of its elements that are not there; false if all are.
+  // Adds those of its elements that are not there; false if all are. Reads the table's elements: 2
+  // microseconds for each.
   bool mend_guest(const Guest& guest);
   // False if one of its elements (or the table) was not there; the others are removed all the same.
   bool remove_guest(const Guest& guest);
@@ -81,8 +80,8 @@ class Firewall {
   struct Closer {
     void operator()(nft_ctx* context) const;
   };
-  // The text that nft printed; throws refusal().
-  std::string run(const std::string& command);
+  // The text that nft printed; throws refusal(). `output_flags`: NFT_CTX_OUTPUT_*.
+  std::string run(const std::string& command, unsigned int output_flags = 0);
 
   std::unique_ptr<nft_ctx, Closer> context_;
   std::uint32_t port_ = 0;

@@ -68,20 +68,5 @@ TEST(Listing, WhatIsNoListingIsRefused) {
     EXPECT_EQ(code_of(text), Errc::protocol) << text;
 }
 
-TEST(Listing, EachElementCanBeMadeAlone) {
-  const Guest closed{"virbrweb", "52:54:00:12:34:56", "192.168.100.7", false};
-  EXPECT_EQ(create_guest_commands(closed),
-            (std::vector<std::string>{
-                "create element inet wso bridges { \"virbrweb\" }\n",
-                "create element inet wso guests { \"virbrweb\" . 52:54:00:12:34:56 . "
-                "192.168.100.7 }\n",
-                "create element inet wso closed { \"virbrweb\" }\n"}));
-  Guest open = closed;
-  open.may_use_host = true;
-  EXPECT_EQ(create_guest_commands(open).size(), 2U);
-  open.bridge_name = "x\" }; flush ruleset";
-  EXPECT_THROW(create_guest_commands(open), Error);
-}
-
 }  // namespace
 }  // namespace wso::nft

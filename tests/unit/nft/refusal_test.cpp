@@ -22,11 +22,6 @@ TEST(RefusalTest, AMissingElementIsNotFound) {
             Errc::not_found);
 }
 
-TEST(RefusalTest, AnElementThatIsThereAlreadyExists) {
-  EXPECT_EQ(refusal("Error: Could not process rule: File exists\ncreate element").code(),
-            Errc::already_exists);
-}
-
 TEST(RefusalTest, WithoutPrivilegeItSaysWhoMay) {
   const Error error =
       refusal("netlink: Error: cache initialization failed: Operation not permitted\n");
