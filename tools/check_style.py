@@ -138,6 +138,14 @@ def check_awaits(path, code):
             position += 1
 
 
+def check_conditions(path, code):
+    """C1: g++ 12 takes what follows a bool that is awaited in a condition for unreachable."""
+    for match in re.finditer(r"\b(?:if|while) (\()", code):
+        condition = code[match.end() : closing(code, match.start(1))]
+        if "co_await" in condition and not condition.startswith("const auto"):
+            report(path, code, match.start(), "C1: co_await in a condition: name the value before")
+
+
 def check_captures(path, code):
     """C2: a coroutine may outlive the scope that it captures."""
     for match in re.finditer(r"\[[&=](?=[\],])", code):
@@ -173,6 +181,7 @@ def check_file(path):
     if path.suffix == ".hpp" and not text.startswith("//"):
         report(path, text, 0, "a header opens with what it owns and who calls it")
     if path.relative_to(ROOT).parts[0] in ("src", "include"):
+        check_conditions(path, code)
         check_captures(path, code)
         check_includes(path, text)
         check_forbidden(path, code)

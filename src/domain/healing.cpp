@@ -66,7 +66,8 @@ Task<> Server::State::mend_network(std::string domain_name) {
     if (error.code() == Errc::cancelled) throw Error(error);
     // A tap that goes with its QEMU is no damage: who watches the process knows in a moment.
     const domain::DomainRecord record = find(domain_name).record;
-    if (error.code() == Errc::not_found && !co_await host.find_qemu(record)) break;
+    const auto qemu = co_await host.find_qemu(record);
+    if (!qemu) break;
     if (retry == first_retry || error.code() == Errc::not_found)
       emit("network.damaged", domain_name, {{"problem", error.what()}});
     if (error.code() == Errc::not_found) break;
@@ -91,8 +92,7 @@ Task<> Server::State::mend_firewall() {
   while (true) {
     auto mended = co_await detail::outcome_of(host.mend_firewall());
     if (!mended.error) break;
-    if (retry == first_retry)
-      emit("network.damaged", "", {{"problem", describe(mended.error)}});
+    if (retry == first_retry) emit("network.damaged", "", {{"problem", describe(mended.error)}});
     asio::steady_timer pause(executor, retry);
     co_await pause.async_wait(asio::use_awaitable);
     retry = std::min(2 * retry, last_retry);
@@ -101,7 +101,8 @@ Task<> Server::State::mend_firewall() {
 }
 
 Task<> Server::State::mend_forwarding() {
-  if (co_await host.mend_forwarding()) count_mended("", "net.ipv4.ip_forward");
+  const bool mended = co_await host.mend_forwarding();
+  if (mended) count_mended("", "net.ipv4.ip_forward");
 }
 
 void Server::State::count_mended(const std::string& domain_name, const std::string& what) {

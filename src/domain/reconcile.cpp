@@ -70,14 +70,15 @@ Task<> Server::State::load() {
   for (const auto& domain_name : recorded) {
     const domain::DomainRecord record = find(domain_name).record;
     if (record.state == RunState::stopped) continue;
-    if (record.state == RunState::launching || record.state == RunState::destroying)
+    if (record.state == RunState::launching || record.state == RunState::destroying) {
       work.spawn("remove what is left of " + domain_name, remove_half(domain_name));
-    else if (record.state == RunState::starting)
+    } else if (record.state == RunState::starting) {
       work.spawn("undo the start of " + domain_name, settle(domain_name));
-    else if (co_await host.find_qemu(record))
-      alive.push_back(record.plan);
-    else
-      gone.push_back(domain_name);
+    } else {
+      const auto qemu = co_await host.find_qemu(record);
+      if (qemu) alive.push_back(record.plan);
+      if (!qemu) gone.push_back(domain_name);
+    }
   }
   // Before the links of unknown domains are swept away, as a QEMU that still runs needs its rules.
   co_await work.join();

@@ -102,7 +102,7 @@ def test_a_guest_that_powers_off_is_stopped(lab, daemon):
         lambda: daemon.call("domain.list")["domains"][0]["state"] == "stopped", "the domain stops"
     )
     state = daemon.call("domain.list")["domains"][0]
-    assert state["reason"] == "guest-shutdown"
+    assert state["reason"] == "the guest has powered off"
     assert state["pid"] == 0
     assert "virbrweb" not in run("ip", "link")
     assert list(daemon.runtime_dir.iterdir()) == []
