@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -306,12 +307,15 @@ def kernel_state():
     """Everything in this network namespace that a domain could have left in it."""
     links = json.loads(run("ip", "-j", "link"))
     routes = json.loads(run("ip", "-j", "route", "show", "table", "all"))
+    # The guard is the daemon's own, and comes and goes with it.
+    rules = re.sub(r"^table inet wso-guard .*?^}\n", "", run("nft", "-s", "list", "ruleset"),
+                   flags=re.DOTALL | re.MULTILINE)  # fmt: skip
     return {
         "links": sorted(link["ifname"] for link in links),
         "addresses": run("ip", "-o", "address").count("\n"),
         "routes": sorted(json.dumps(route, sort_keys=True) for route in routes),
         "neighbours": run("ip", "neigh", "show", "nud", "permanent"),
-        "rules": run("nft", "-s", "list", "ruleset"),
+        "rules": rules,
         "namespaces": run("ip", "netns", "list"),
     }
 
