@@ -25,8 +25,15 @@
 #include <sys/types.h>
 
 #include <wso/domain.hpp>
+#include <wso/event.hpp>
 
 namespace wso {
+
+namespace domain {
+class Console;
+class LogReader;
+struct LogRange;
+}  // namespace domain
 
 struct ServerOptions {
   std::filesystem::path workdir = "/var/lib/wso";  // records and logs
@@ -49,6 +56,7 @@ struct ServerOptions {
 };
 
 enum class ProbeKind { ping, ssh, healthy };
+enum class LogSource { console, qemu };
 
 class Server {
  public:
@@ -119,6 +127,19 @@ class Server {
 
   [[nodiscard]] std::vector<NetworkState> networks() const;
   [[nodiscard]] NetworkState network(std::string_view network_name) const;
+
+  // Waits for events newer than the one with this number; 0: all that are remembered.
+  boost::asio::awaitable<EventBatch> next_events(std::int64_t after);
+  // The number of the newest event.
+  [[nodiscard]] std::int64_t last_event() const;
+
+  // The console of a domain that has a QEMU: <wso/domain/console.hpp>.
+  [[nodiscard]] std::shared_ptr<domain::Console> console(std::string_view domain_name) const;
+  // What its console, or QEMU itself, has printed: <wso/domain/log_reader.hpp>. The server must
+  // outlive it.
+  boost::asio::awaitable<std::shared_ptr<domain::LogReader>> open_log(std::string domain_name,
+                                                                      LogSource source,
+                                                                      domain::LogRange range);
 
   // How many things of the networks others have damaged since the start, all of them mended.
   [[nodiscard]] std::uint64_t n_mended() const;

@@ -10,6 +10,7 @@
 #include <wso/base/log.hpp>
 #include <wso/base/unix_socket.hpp>
 #include <wso/domain/qemu_args.hpp>
+#include <wso/domain/rotated_log.hpp>
 #include <wso/guest/netconfig.hpp>
 #include <wso/image/qcow2.hpp>
 #include <wso/proc/spawn.hpp>
@@ -60,7 +61,7 @@ proc::Spawned spawn_qemu(const DomainPlan& plan, const Settings& settings, const
   NewFileGuard monitor_guard(plan.monitor_path);
   const UniqueFd console = listen_unix(plan.console_path, private_mode);
   NewFileGuard console_guard(plan.console_path);
-  unlink_own(plan.log_path);
+  put_log_aside(plan.log_path);
   const UniqueFd log = create_new_file(plan.log_path, private_mode);
   ::fcntl(log.get(), F_SETFL, O_APPEND);
 
@@ -187,7 +188,8 @@ Task<DomainFiles> LinuxHost::open_files(const DomainRecord& record) {
 
 Task<> LinuxHost::remove_files(const DomainRecord& record) {
   return offload(worker_, [&record] {
-    unlink_own(record.plan.log_path);
+    remove_log(record.plan.log_path);
+    remove_log(record.plan.console_log_path());
     remove_own(record.plan.script_path, record.script);
     if (!record.keep_disk) remove_own(record.plan.disk_path, record.disk);
   });

@@ -72,6 +72,14 @@ net::MacAddress DomainPlan::bridge_mac() const {
   return bridge;
 }
 
+std::filesystem::path DomainPlan::console_log_path() const {
+  return log_path.parent_path() / fmt::format("{}.console", spec.domain_name);
+}
+
+std::filesystem::path previous_log(const std::filesystem::path& log_path) {
+  return log_path.native() + ".old";
+}
+
 DomainPlan make_plan(DomainSpec spec, const Settings& settings, const Taken& taken,
                      std::string uuid) {
   const Digest digest = sha256(spec.domain_name);

@@ -69,6 +69,7 @@ Server::State::State(asio::any_io_executor the_executor, ServerOptions server_op
       namespace_lock(lock_namespace()),
       host(executor, worker, settings),
       tasks(executor),
+      events(executor),
       // A starting QEMU is busy with itself: more at once than there are CPUs finish no sooner.
       launch_slots(executor, std::max(2U, std::thread::hardware_concurrency())) {
   options.accel = settings.acceleration.name;

@@ -8,6 +8,8 @@
 #include <set>
 #include <string>
 
+#include <wso/domain/console.hpp>
+#include <wso/domain/event_log.hpp>
 #include <wso/domain/health.hpp>
 #include <wso/domain/lifecycle.hpp>
 #include <wso/domain/transitions.hpp>
@@ -27,6 +29,7 @@ struct Server::State {
     // Of the QEMU that runs; see release().
     std::shared_ptr<TaskGroup> run;        // whoever looks after it
     std::shared_ptr<qmp::Client> monitor;  // null: no connection
+    std::shared_ptr<domain::Console> console;
     bool responsive = true;
     bool adopting = false;
     bool guest_is_off = false;  // powered off, panicked, or gone with its QEMU
@@ -131,6 +134,7 @@ struct Server::State {
   // Names of records that cannot be read; they must not be used again.
   std::set<std::string, std::less<>> unreadable;
   TaskGroup tasks;
+  domain::EventLog events;
   Semaphore launch_slots;
   bool host_was_restarted = false;
   std::vector<domain::KeptNetwork> kept_networks;

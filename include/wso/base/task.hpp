@@ -195,6 +195,7 @@ class TaskGroup {
   void cancel();
   Task<> join();
   [[nodiscard]] std::size_t size() const { return running_.size(); }
+  [[nodiscard]] const asio::any_io_executor& executor() const { return executor_; }
 
  private:
   asio::any_io_executor executor_;

@@ -39,7 +39,12 @@ struct DomainPlan {
   // The first byte fe keeps it above the guest's: a bridge would take its lowest port's address.
   [[nodiscard]] net::MacAddress tap_mac() const;
   [[nodiscard]] net::MacAddress bridge_mac() const;
+  // What the guest prints on its console.
+  [[nodiscard]] std::filesystem::path console_log_path() const;
 };
+
+// Where a log is kept when a new one takes its place.
+std::filesystem::path previous_log(const std::filesystem::path& log_path);
 
 // Throws Errc::invalid_argument, naming the field and its bounds.
 void validate(const DomainSpec& spec);
