@@ -112,6 +112,20 @@ std::string format_request(const Request& request) {
   return line_of(message);
 }
 
+std::string format_notification(std::string_view method, const Json& params) {
+  return line_of({{"jsonrpc", version}, {"method", method}, {"params", params}});
+}
+
+Request parse_notification(std::string_view line) {
+  try {
+    Request request = parse_request(line);
+    if (!request.id.is_null()) throw Error(Errc::protocol, "it is a request");
+    return request;
+  } catch (const RequestError& error) {
+    throw Error(Errc::protocol, "the notification cannot be understood: {}", error.sentence);
+  }
+}
+
 std::string format_result(const Json& id, const Json& result) {
   return line_of({{"jsonrpc", version}, {"id", id}, {"result", result}});
 }

@@ -1,11 +1,9 @@
 #include "control.hpp"
 
 #include <algorithm>
-#include <deque>
 
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/write.hpp>
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,6 +12,8 @@
 #include <wso/base/error.hpp>
 #include <wso/base/log.hpp>
 #include <wso/base/unix_socket.hpp>
+
+#include "streams.hpp"
 
 namespace wso::wsod {
 
@@ -24,8 +24,6 @@ namespace {
 constexpr const char* group_name = "wso";
 constexpr mode_t socket_mode = 0660;
 constexpr milliseconds accept_pause{100};
-// A client that asks without reading the answers is cut off here.
-constexpr std::size_t unread_limit = 16 * 1024 * 1024;
 
 std::optional<gid_t> find_group() {
   const group* entry = ::getgrnam(group_name);
@@ -59,46 +57,6 @@ std::vector<gid_t> supplementary_groups(int socket) {
 }
 
 }  // namespace
-
-struct Control::Session {
-  explicit Session(asio::local::stream_protocol::socket connected) : socket(std::move(connected)) {}
-
-  asio::local::stream_protocol::socket socket;
-  std::deque<std::string> unsent;
-  std::size_t unsent_bytes = 0;
-  bool writing = false;
-
-  void send(std::string line, TaskGroup& tasks, const std::shared_ptr<Session>& self) {
-    unsent_bytes += line.size();
-    unsent.push_back(std::move(line));
-    if (unsent_bytes > unread_limit) {
-      log::warn("a client does not read its answers, and is cut off");
-      close();
-    } else if (!writing) {
-      writing = true;
-      tasks.spawn("write to a client", write(self));
-    }
-  }
-
-  void close() {
-    boost::system::error_code ignored;
-    socket.close(ignored);
-    unsent.clear();
-    unsent_bytes = 0;
-  }
-
-  static Task<> write(std::shared_ptr<Session> self) {
-    while (!self->unsent.empty()) {
-      const std::string line = std::move(self->unsent.front());
-      self->unsent.pop_front();
-      self->unsent_bytes -= line.size();
-      auto sending = asio::async_write(self->socket, asio::buffer(line), asio::use_awaitable);
-      const auto sent = co_await detail::outcome_of(std::move(sending));
-      if (sent.error) self->close();
-    }
-    self->writing = false;
-  }
-};
 
 Control::Control(asio::any_io_executor executor, fs::path path, Context& context)
     : path_(std::move(path)),
@@ -140,53 +98,124 @@ Task<> Control::serve() {
       co_await pause.async_wait(asio::use_awaitable);
       continue;
     }
-    auto session = std::make_shared<Session>(accepted.get());
-    if (!may_connect(session->socket.native_handle())) {
+    auto session = std::make_shared<Session>(accepted.get(), connections_);
+    if (!may_connect(session->socket().native_handle())) {
       log::warn("a client that is neither root nor in group {} is refused", group_name);
       continue;
     }
-    connections_.spawn("read from a client", read_requests(std::move(session)));
+    connections_.spawn("serve a client", serve_client(std::move(session)));
   }
 }
 
-Task<> Control::read_requests(std::shared_ptr<Session> session) {
+Task<> Control::serve_client(std::shared_ptr<Session> session) {
+  // Subscriptions end with their connection, and requests do not.
+  TaskGroup subscriptions(acceptor_.get_executor());
+  auto served = co_await detail::outcome_of(read_requests(session, subscriptions));
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  subscriptions.cancel();
+  co_await subscriptions.join();
+  served.get();
+}
+
+Task<> Control::read_requests(std::shared_ptr<Session> session, TaskGroup& subscriptions) {
   std::string received;
   while (true) {
     auto buffer = asio::dynamic_buffer(received, api::message_limit);
     boost::system::error_code ec;
     const std::size_t size = co_await asio::async_read_until(
-        session->socket, buffer, '\n', asio::redirect_error(asio::use_awaitable, ec));
+        session->socket(), buffer, '\n', asio::redirect_error(asio::use_awaitable, ec));
     if (ec == asio::error::not_found) {
       const api::RequestError too_long{
           api::invalid_request,
           fmt::format("a message is longer than {} bytes", api::message_limit), nullptr};
-      session->send(api::format_error(too_long), connections_, session);
+      session->send(api::format_error(too_long));
       co_return;
     }
-    if (ec) co_return;
-    requests_.spawn("answer a client", answer(session, received.substr(0, size - 1)));
+    if (ec) break;
+    const std::string line = received.substr(0, size - 1);
     received.erase(0, size);
+    auto request = parse_line(*session, line);
+    if (!request) continue;
+    if (request->method == "events.subscribe") {
+      subscribe(session, *request, subscriptions);
+    } else if (is_raw_stream(request->method)) {
+      const bool idle = session->n_unanswered == 0 && subscriptions.size() == 0;
+      if (co_await become_raw(session, *std::move(request), idle, received)) co_return;
+    } else {
+      ++session->n_unanswered;
+      requests_.spawn("answer a client", answer(session, *std::move(request)));
+    }
+  }
+  // A client that has nothing more to ask may go on listening.
+  if (subscriptions.size() > 0) co_await hang_up(session->socket());
+}
+
+void Control::subscribe(std::shared_ptr<Session> session, const api::Request& request,
+                        TaskGroup& subscriptions) {
+  try {
+    if (subscriptions.size() > 0)
+      throw Error(Errc::already_exists, "this connection has subscribed to the events already");
+    const std::int64_t after = parse_subscription(context_, request.params);
+    if (!request.id.is_null()) {
+      const Json result = {{"next", context_.server.last_event() + 1}};
+      session->send(api::format_result(request.id, result));
+    }
+    subscriptions.spawn("send events to a client", send_events(context_, session, after));
+  } catch (const Error& error) {
+    refuse(*session, request, error);
   }
 }
 
-Task<> Control::answer(std::shared_ptr<Session> session, std::string line) {
-  std::string reply;
-  api::Request request;
-  try {
-    request = api::parse_request(line);
-    const Json result = co_await call(context_, request.method, std::move(request.params));
-    reply = api::format_result(request.id, result);
-  } catch (api::RequestError& error) {
-    if (error.id.is_null()) error.id = request.id;
-    reply = api::format_error(error);
-  } catch (...) {
-    const Error error = as_error(std::current_exception());
-    log::info("{}: {}", request.method, error.what());
-    reply = api::format_error(request.id, error);
+// False if the request is refused, and the connection goes on as it was.
+Task<bool> Control::become_raw(std::shared_ptr<Session> session, api::Request request, bool idle,
+                               std::string received) {
+  const auto open = [this, &request, idle]() -> Task<RawStream> {
+    if (!idle)
+      throw Error(Errc::busy, "{} takes the connection over: use one on which nothing else goes on",
+                  request.method);
+    return open_raw_stream(context_, request.method, request.params);
+  };
+  auto opened = co_await detail::outcome_of(detail::started(open));
+  if (opened.error) {
+    refuse(*session, request, as_error(opened.error));
+    co_return false;
   }
+  const RawStream stream = opened.get();
+  if (!request.id.is_null()) session->send(api::format_result(request.id, Json::object()));
+  co_await session->flushed();
+  co_await stream(session->socket(), std::move(received));
+  session->close();
+  co_return true;
+}
+
+// nullopt if the line is no request, which the client is told.
+std::optional<api::Request> Control::parse_line(Session& session, const std::string& line) {
+  try {
+    return api::parse_request(line);
+  } catch (const api::RequestError& error) {
+    session.send(api::format_error(error));
+    return std::nullopt;
+  }
+}
+
+void Control::refuse(Session& session, const api::Request& request, const Error& error) {
+  log::info("{}: {}", request.method, error.what());
   // A notification is not answered: JSON-RPC 2.0, section 4.1.
-  if (!request.id.is_null() || request.method.empty())
-    session->send(std::move(reply), connections_, session);
+  if (!request.id.is_null()) session.send(api::format_error(request.id, error));
+}
+
+Task<> Control::answer(std::shared_ptr<Session> session, api::Request request) {
+  auto answered = co_await detail::outcome_of(call(context_, request.method, request.params));
+  --session->n_unanswered;
+  try {
+    const Json result = answered.get();
+    if (!request.id.is_null()) session->send(api::format_result(request.id, result));
+  } catch (api::RequestError& error) {
+    error.id = request.id;
+    if (!request.id.is_null()) session->send(api::format_error(error));
+  } catch (...) {
+    refuse(*session, request, as_error(std::current_exception()));
+  }
 }
 
 Task<> Control::stop() {

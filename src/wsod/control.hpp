@@ -7,10 +7,12 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <sys/types.h>
 
+#include <wso/api/rpc.hpp>
 #include <wso/base/file.hpp>
 #include <wso/base/task.hpp>
 
 #include "methods.hpp"
+#include "session.hpp"
 
 namespace wso::wsod {
 
@@ -30,11 +32,16 @@ class Control {
   Task<> stop();
 
  private:
-  struct Session;
-
   [[nodiscard]] bool may_connect(int socket) const;
-  Task<> read_requests(std::shared_ptr<Session> session);
-  Task<> answer(std::shared_ptr<Session> session, std::string line);
+  Task<> serve_client(std::shared_ptr<Session> session);
+  Task<> read_requests(std::shared_ptr<Session> session, TaskGroup& subscriptions);
+  void subscribe(std::shared_ptr<Session> session, const api::Request& request,
+                 TaskGroup& subscriptions);
+  Task<bool> become_raw(std::shared_ptr<Session> session, api::Request request, bool idle,
+                        std::string received);
+  Task<> answer(std::shared_ptr<Session> session, api::Request request);
+  static std::optional<api::Request> parse_line(Session& session, const std::string& line);
+  static void refuse(Session& session, const api::Request& request, const Error& error);
 
   std::filesystem::path path_;
   Context& context_;

@@ -42,11 +42,15 @@ Request parse_request(std::string_view line);
 
 // Each is one line with its end.
 std::string format_request(const Request& request);
+std::string format_notification(std::string_view method, const Json& params);
 std::string format_result(const Json& id, const Json& result);
 // "code" is invalid_params for Errc::invalid_argument, else server_error; "data" holds wso's own
 // code as a word (wso::name(Errc)).
 std::string format_error(const Json& id, const Error& error);
 std::string format_error(const RequestError& error);
+
+// A line that the server sends unasked. Throws Errc::protocol.
+Request parse_notification(std::string_view line);
 
 // The result of a reply line to the request with this id. The Error that the server sent is thrown;
 // a line that is no reply to this request is Errc::protocol.
