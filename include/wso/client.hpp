@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include <wso/api/rpc.hpp>
 #include <wso/base/json.hpp>
 #include <wso/base/unique_fd.hpp>
 
@@ -31,7 +32,22 @@ class Client {
   // send() and wait().
   Json call(std::string_view method, const Json& params = Json::object());
 
+  // The next message that the daemon sends unasked, after events.subscribe; however long that
+  // takes. Throws Errc::disconnected when the daemon ends.
+  api::Request next_notification();
+
+  // The connection after the result of a method that makes it a stream of bytes, with those of them
+  // that have been received already.
+  struct RawStream {
+    UniqueFd socket;
+    std::string received;
+  };
+  RawStream release() &&;
+
  private:
+  // The next line; nullopt if none has come until the deadline.
+  std::optional<std::string> read_line(std::chrono::steady_clock::time_point deadline);
+
   UniqueFd socket_;
   std::uint64_t id_ = 0;
   std::string received_;

@@ -94,15 +94,14 @@ void Client::send(std::string_view method, const Json& params) {
   }
 }
 
-std::optional<Json> Client::wait(milliseconds limit) {
-  const auto deadline = Clock::now() + limit;
+std::optional<std::string> Client::read_line(Clock::time_point deadline) {
   std::size_t searched = 0;
   while (true) {
     const std::size_t end = received_.find('\n', searched);
     if (end != std::string::npos) {
-      const std::string line = received_.substr(0, end);
+      std::string line = received_.substr(0, end);
       received_.erase(0, end + 1);
-      return api::parse_reply(line, id_);
+      return line;
     }
     searched = received_.size();
     if (searched > reply_limit)
@@ -114,6 +113,12 @@ std::optional<Json> Client::wait(milliseconds limit) {
   }
 }
 
+std::optional<Json> Client::wait(milliseconds limit) {
+  const auto line = read_line(Clock::now() + limit);
+  if (!line) return std::nullopt;
+  return api::parse_reply(*line, id_);
+}
+
 Json Client::wait() {
   while (true)
     if (auto result = wait(longest_poll)) return *std::move(result);
@@ -123,5 +128,13 @@ Json Client::call(std::string_view method, const Json& params) {
   send(method, params);
   return wait();
 }
+
+api::Request Client::next_notification() {
+  while (true)
+    if (const auto line = read_line(Clock::now() + longest_poll))
+      return api::parse_notification(*line);
+}
+
+Client::RawStream Client::release() && { return {std::move(socket_), std::move(received_)}; }
 
 }  // namespace wso

@@ -60,6 +60,19 @@ ExitStatus print_netconfig(Session& session, const std::string& domain_name);
 ExitStatus list_networks(Session& session);
 ExitStatus show_network(Session& session, const std::string& network_name);
 
+// Each goes on until it is interrupted, or the daemon ends.
+ExitStatus print_events(Session& session, std::optional<std::int64_t> since);
+ExitStatus attach_console(Session& session, const std::string& domain_name, bool read_only);
+
+struct LogOptions {
+  std::string domain_name;
+  std::optional<int> tail;
+  bool follow = false;
+  bool qemu = false;
+};
+
+ExitStatus print_logs(Session& session, const LogOptions& options);
+
 ExitStatus show_daemon(Session& session);
 ExitStatus print_version(bool json);
 

@@ -19,6 +19,7 @@
 namespace wso::wsoctl {
 namespace {
 
+constexpr int most_lines = 1'000'000'000;
 constexpr int longest_timeout_s = 24 * 60 * 60;
 
 struct CommandLine {
@@ -30,12 +31,21 @@ struct CommandLine {
   std::function<void(const Offline&)> without_daemon;  // what some commands do if none answers
 };
 
-int parse_count(std::string_view text, int max) {
-  int number = 0;
+template <typename T>
+T parse_within(std::string_view text, T min, T max) {
+  T number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < 1 || number > max)
-    throw Error(Errc::invalid_argument, "a whole number from 1 to {} is expected", max);
+  if (error != std::errc() || end != text.data() + text.size() || number < min || number > max)
+    throw Error(Errc::invalid_argument, "a whole number from {} to {} is expected", min, max);
   return number;
+}
+
+int parse_count(std::string_view text, int max) { return parse_within(text, 1, max); }
+
+int parse_lines(std::string_view text) { return parse_within(text, 0, most_lines); }
+
+std::int64_t parse_number(std::string_view text) {
+  return parse_within<std::int64_t>(text, 0, std::numeric_limits<std::int64_t>::max());
 }
 
 int parse_cpus(std::string_view text) { return parse_count(text, std::numeric_limits<int>::max()); }
@@ -273,6 +283,42 @@ void add_verbs(CLI::App& app, CommandLine& line) {
            destroy, "--keep-disk", "keep_disk", "Leave the disk where it is");
 }
 
+void add_events(CLI::App& app, CommandLine& line) {
+  auto* sub = app.add_subcommand("events", "Print events as they happen, one JSON object a line");
+  const auto since = std::make_shared<std::optional<std::int64_t>>();
+  add_parsed(
+      *sub, "--since", *since, parse_number, "N",
+      "Begin after the event with this number; 0: with the oldest that the daemon remembers");
+  sub->callback([&line, since] {
+    line.command = [since](Session& session) { return print_events(session, *since); };
+  });
+}
+
+void add_console(CLI::App& app, CommandLine& line) {
+  auto* sub = app.add_subcommand("console", "Use a guest's serial console; Ctrl-] leaves");
+  const auto name = std::make_shared<std::string>();
+  const auto read_only = std::make_shared<bool>(false);
+  sub->add_option("NAME", *name, "Name of the domain")->required();
+  sub->add_flag("--read-only", *read_only, "Only look, also while another client types");
+  sub->callback([&line, name, read_only] {
+    line.command = [name, read_only](Session& session) {
+      return attach_console(session, *name, *read_only);
+    };
+  });
+}
+
+void add_logs(CLI::App& app, CommandLine& line) {
+  auto* sub = app.add_subcommand("logs", "Print what a guest's console, or QEMU, has printed");
+  const auto options = std::make_shared<LogOptions>();
+  sub->add_option("NAME", options->domain_name, "Name of the domain")->required();
+  add_parsed(*sub, "--tail", options->tail, parse_lines, "N", "Only the last N lines");
+  sub->add_flag("-f,--follow", options->follow, "Go on with what is printed later");
+  sub->add_flag("--qemu", options->qemu, "QEMU's own messages");
+  sub->callback([&line, options] {
+    line.command = [options](Session& session) { return print_logs(session, *options); };
+  });
+}
+
 void add_commands(CLI::App& app, CommandLine& line) {
   add_launch(app, line);
   add_list(app, line);
@@ -281,6 +327,9 @@ void add_commands(CLI::App& app, CommandLine& line) {
   add_on_domains(app, line, "check", "Ping running domains and try their SSH port", check);
   add_on_one(app, line, "netconfig", "Print the network script of a domain's guest", "NAME",
              print_netconfig);
+  add_console(app, line);
+  add_logs(app, line);
+  add_events(app, line);
   auto* network = app.add_subcommand("network", "List or show networks");
   network->require_subcommand(0, 1);
   add_plain(*network, line, "list", "List the networks", list_networks);

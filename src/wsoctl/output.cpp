@@ -21,6 +21,8 @@ void print_failure(std::string_view sentence) {
   fmt::print(stderr, "wsoctl: {}\n", printable(sentence));
 }
 
+void print_note(std::string_view sentence) { fmt::print(stderr, "{}\n", printable(sentence)); }
+
 std::string format_time(std::int64_t seconds) {
   if (seconds == 0) return {};
   const std::time_t time = seconds;

@@ -16,6 +16,9 @@ void print_json(const Json& document);
 // "wsoctl: sentence", whatever the sentence holds.
 void print_failure(std::string_view sentence);
 
+// A line on standard error that is no failure.
+void print_note(std::string_view sentence);
+
 // Seconds since the epoch as local time; empty for 0.
 std::string format_time(std::int64_t seconds);
 
