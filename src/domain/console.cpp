@@ -60,7 +60,8 @@ Task<> Console::stay_connected() {
   milliseconds retry = first_retry;
   while (!closed_) {
     bool heard = false;
-    if (co_await connect()) heard = co_await drain();
+    const bool connected = co_await connect();
+    if (connected) heard = co_await drain();
     connected_ = false;
     boost::system::error_code ignored;
     socket_.close(ignored);

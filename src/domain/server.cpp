@@ -139,6 +139,7 @@ DomainState Server::State::shown(const Domain& domain) const {
 
 void Server::State::emit(std::string event, const std::string& domain_name, Json details) {
   log::info("{} {} {}", event, domain_name, dump_json(details));
+  events.append(std::move(event), domain_name, std::move(details));
 }
 
 Server::Server(asio::any_io_executor executor, ServerOptions options)

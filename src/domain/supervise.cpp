@@ -54,6 +54,9 @@ void Server::State::supervise(domain::RunningDomain running) {
   Domain& domain = find(domain_name);
   domain.record = std::move(running.record);
   domain.run = std::make_shared<TaskGroup>(executor);
+  const domain::DomainPlan& plan = domain.record.plan;
+  domain.console = domain::Console::open(tasks, worker, domain_name, plan.console_path,
+                                         plan.console_log_path());
   domain.running_since = Clock::now();
   domain.health = domain::Health(domain.record.plan.spec.health);
   domain.guest_is_off = false;
@@ -73,6 +76,8 @@ void Server::State::supervise(domain::RunningDomain running) {
 void Server::State::release(Domain& domain) {
   if (domain.pause) domain.pause->cancel();
   domain.pause.reset();
+  if (domain.console) domain.console->close();
+  domain.console.reset();
   domain.monitor.reset();  // whoever attends it lets go, too, and ends the connection
   domain.rebooting = false;
   domain.health = domain::Health(domain.record.plan.spec.health);
