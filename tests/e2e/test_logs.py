@@ -1,0 +1,89 @@
+"""What guests and QEMU have printed, and a guest that prints without end."""
+
+import contextlib
+import select
+import signal
+import time
+
+import pytest
+from lab import DEADLINE, wait_until
+from streams import Bytes, raw, wsoctl
+
+CAP = 1024 * 1024
+
+
+@pytest.fixture
+def guest(lab, daemon):
+    return lab.guest("web")
+
+
+def test_logs_show_the_tail_and_what_follows(daemon, guest):
+    with raw(daemon, "domain.console", domain_name="web", write=True) as stream:
+        stream.until(b"#")
+        stream.send(b"for i in 1 2 3 4 5; do echo line-$i; done; echo $((6 * 7))-done\n")
+        stream.until(b"42-done\r\n")
+        stream.until(b"# ")
+        everything = daemon.wsoctl("logs", "web").stdout
+        assert everything.count("line-5") == 1
+        wait_until(lambda: "42-done" in daemon.wsoctl("logs", "web").stdout, "the log has it")
+        tail = daemon.wsoctl("logs", "--tail", "4", "web").stdout
+        assert tail.split("\n")[0].strip() == "line-4", tail
+        assert daemon.wsoctl("logs", "--tail", "0", "web").stdout == ""
+        with wsoctl(daemon, "logs", "-f", "--tail", "0", "web") as process:
+            follower = Bytes(process.stdout.fileno())
+            stream.send(b"echo $((6 * 7))-followed\n")
+            follower.until(b"42-followed")
+            assert b"42-done" not in follower.text
+            process.send_signal(signal.SIGINT)
+            assert process.wait(DEADLINE) == 0
+
+
+def test_a_guest_that_prints_without_end_fills_nothing_and_slows_nobody(daemon, guest):
+    daemon.launch_paused("other")
+    log = daemon.workdir / "log/web.console"
+    old = daemon.workdir / "log/web.console.old"
+    with contextlib.ExitStack() as stack:
+        follower = stack.enter_context(raw(daemon, "domain.logs", domain_name="web", follow=True, tail=0))
+        for _ in range(10):  # who never read
+            stack.enter_context(raw(daemon, "domain.console", domain_name="web"))
+            stack.enter_context(raw(daemon, "domain.logs", domain_name="web", follow=True))
+        writer = stack.enter_context(raw(daemon, "domain.console", domain_name="web", write=True))
+        writer.until(b"#")
+        writer.send(b"yes 0123456789012345678901234567890123456789\n")
+        follower.until(b"0123456789" * 4)
+        slowest = 0.0
+        rotated = 0
+        seen = None
+        end = time.monotonic() + 400
+        while rotated < 2:
+            assert time.monotonic() < end, f"rotated {rotated} times, {log.stat().st_size} bytes"
+            start = time.monotonic()
+            daemon.call("domain.list")
+            slowest = max(slowest, time.monotonic() - start)
+            assert log.stat().st_size <= CAP
+            if old.exists():
+                assert old.stat().st_size <= CAP
+                rotated += old.stat().st_ino != seen
+                seen = old.stat().st_ino
+            while select.select([follower.fd], [], [], 0)[0]:
+                follower.read(0)
+        assert slowest < 0.5, slowest
+        # The guest itself is well, and can be stopped typing to.
+        writer.send(b"\x03")
+        writer.send(b"echo $((6 * 7))-stopped\n")
+        writer.until(b"42-stopped")
+        follower.until(b"42-stopped")
+    tail = daemon.wsoctl("logs", "--tail", "1000", "web").stdout
+    assert tail.count("\n") in (999, 1000)
+    daemon.call("domain.destroy", domain_name="web")
+    assert not log.exists() and not old.exists()
+
+
+def test_the_logs_of_qemu_are_shown(daemon):
+    daemon.launch_paused("web")
+    (daemon.workdir / "log/web.log").write_text("a message of QEMU\n")
+    assert daemon.wsoctl("logs", "--qemu", "web").stdout == "a message of QEMU\n"
+    assert daemon.wsoctl("logs", "web").stdout == ""
+    failed = daemon.wsoctl("logs", "none", check=False)
+    assert failed.returncode == 1
+    assert "there is no domain none" in failed.stderr
