@@ -1,6 +1,7 @@
 """What guests and QEMU have printed, and a guest that prints without end."""
 
 import contextlib
+import os
 import select
 import signal
 import time
@@ -54,13 +55,16 @@ def test_a_guest_that_prints_without_end_fills_nothing_and_slows_nobody(daemon, 
         slowest = 0.0
         rotated = 0
         seen = None
-        end = time.monotonic() + 400
-        while rotated < 2:
+        end = time.monotonic() + DEADLINE
+        while rotated < 3:
             assert time.monotonic() < end, f"rotated {rotated} times, {log.stat().st_size} bytes"
             start = time.monotonic()
             daemon.call("domain.list")
             slowest = max(slowest, time.monotonic() - start)
             assert log.stat().st_size <= CAP
+            if log.stat().st_size < CAP // 2:
+                # As if it had been at it for long: without KVM it prints some 25 KB a second.
+                os.truncate(log, CAP - 100_000)
             if old.exists():
                 assert old.stat().st_size <= CAP
                 rotated += old.stat().st_ino != seen
