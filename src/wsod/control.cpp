@@ -205,7 +205,8 @@ void Control::refuse(Session& session, const api::Request& request, const Error&
 }
 
 Task<> Control::answer(std::shared_ptr<Session> session, api::Request request) {
-  auto answered = co_await detail::outcome_of(call(context_, request.method, request.params));
+  const auto start = [this, &request] { return call(context_, request.method, request.params); };
+  auto answered = co_await detail::outcome_of(detail::started(start));
   --session->n_unanswered;
   try {
     const Json result = answered.get();
