@@ -1,5 +1,6 @@
 """Events, with subscribers that are slow, many, or gone."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -110,6 +111,33 @@ def test_subscribers_that_never_read_or_are_gone_delay_nobody(daemon):
             assert time.monotonic() - start < 0.5
         # Who reads late has missed nothing yet.
         assert len(events(deaf[0], 20)) == 20
+
+
+def test_a_subscriber_that_reads_too_late_is_told_what_it_missed(daemon):
+    n_pairs = 700
+
+    def launch_and_destroy(i):
+        with daemon.connect() as connection:
+            connection.call("domain.launch", domain_name=f"d{i}", paused=True, memory_kib=32768)
+            connection.call("domain.destroy", domain_name=f"d{i}")
+
+    with daemon.connect() as late:
+        number = late.call("events.subscribe")["next"]
+        last = number + 2 * n_pairs - 1
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(launch_and_destroy, range(n_pairs)))
+        n_missed = 0
+        while number <= last:
+            message = late.receive()
+            if message["method"] == "missed":
+                assert message["params"]["from"] == number
+                n_missed += message["params"]["to"] - number + 1
+                number = message["params"]["to"] + 1
+            else:
+                assert message["params"]["number"] == number
+                number += 1
+        # What the socket and the daemon remember together has come.
+        assert 0 < n_missed < 400
 
 
 def test_subscriptions_end_with_their_connections(daemon):

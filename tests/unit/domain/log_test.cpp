@@ -104,6 +104,17 @@ class LogReaderTest : public LogTest {
     EXPECT_EQ(got, text);
   }
 
+  // The same, but it already waits when the action is done.
+  template <typename Action>
+  void expect_woken(LogReader& reader, Action action, const std::string& text) {
+    auto next = loop_.start(reader.next());
+    loop_.io.restart();
+    loop_.io.run_for(milliseconds(30));
+    EXPECT_FALSE(Loop::ready(next));
+    action();
+    EXPECT_EQ(loop_.finish(next), text);
+  }
+
   std::string tail(std::int64_t lines) {
     LogRange range;
     range.tail = lines;
@@ -174,11 +185,8 @@ TEST_F(LogReaderTest, EndsWhereTheLogEndedAtItsOpening) {
 
 TEST_F(LogReaderTest, FollowsWhatIsWrittenLater) {
   const auto reader = follow();
-  auto next = loop_.start(reader->next());
-  loop_.settle();
-  EXPECT_FALSE(Loop::ready(next));
-  append("123");
-  EXPECT_EQ(loop_.finish(next), "123");
+  const auto append_some = [this] { append("123"); };
+  expect_woken(*reader, append_some, "123");
   append("45");
   expect_next(*reader, "45");
 }
@@ -186,8 +194,8 @@ TEST_F(LogReaderTest, FollowsWhatIsWrittenLater) {
 TEST_F(LogReaderTest, FollowsThroughRotations) {
   const auto reader = follow();
   for (const char* piece : {"aaaaaa", "bbbbbb", "cccccc", "dddddd"}) {
-    append(piece);
-    expect_next(*reader, piece);
+    const auto append_piece = [this, piece] { append(piece); };
+    expect_woken(*reader, append_piece, piece);
   }
   append("eee");
   append("ffffffffff");
@@ -212,6 +220,12 @@ TEST_F(LogReaderTest, EndsWhenAFollowedLogIsRemoved) {
   remove_log(path_);
   EXPECT_EQ(loop_.finish(next), "4");
   EXPECT_EQ(loop_.run(reader->next()), "");
+}
+
+TEST_F(LogReaderTest, IsWokenByARemoval) {
+  const auto reader = follow();
+  const auto remove = [this] { remove_log(path_); };
+  expect_woken(*reader, remove, "");
 }
 
 TEST_F(LogReaderTest, RefusesToFollowWhatIsNotThere) {
