@@ -33,7 +33,7 @@ LIBRARIES = {
     r"netlink/": r"src/net/",
     r"nftables/": r"src/nft/",
     r"boost/process": r"src/proc/spawn\.cpp",
-    r"CLI/": r"src/(wsod|wsoctl)/main\.cpp",
+    r"CLI/": r"src/wsod/main\.cpp|src/wsoctl/(main|command_line)\.[ch]pp",
     r"toml": r"src/wsod/config\.cpp",
     r"spdlog/": r"src/base/log\.cpp",
     # Synchronous layers, and files that do no I/O at all.

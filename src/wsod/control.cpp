@@ -140,7 +140,8 @@ Task<> Control::read_requests(std::shared_ptr<Session> session, TaskGroup& subsc
       subscribe(session, *request, subscriptions);
     } else if (is_raw_stream(request->method)) {
       const bool idle = session->n_unanswered == 0 && subscriptions.size() == 0;
-      if (co_await become_raw(session, *std::move(request), idle, received)) co_return;
+      const bool raw = co_await become_raw(session, *std::move(request), idle, received);
+      if (raw) co_return;
     } else {
       ++session->n_unanswered;
       requests_.spawn("answer a client", answer(session, *std::move(request)));

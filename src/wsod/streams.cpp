@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/write.hpp>
 
 #include <wso/api/rpc.hpp>

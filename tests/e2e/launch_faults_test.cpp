@@ -144,7 +144,9 @@ TEST_P(LaunchFaultsTest, LeaveNothing) {
   const DomainPlan plan = make_plan(spec, settings, nothing_taken, random_uuid());
 
   asio::co_spawn(loop, real.start_networks({}),
-                 [](const std::exception_ptr& error) { ASSERT_FALSE(error) << describe(error); });
+                 [](const std::exception_ptr& error, const std::vector<KeptNetwork>&) {
+                   ASSERT_FALSE(error) << describe(error);
+                 });
   loop.run();
   loop.restart();
   const std::string before = everything();
