@@ -12,6 +12,7 @@ namespace wso {
 namespace {
 
 constexpr milliseconds first_retry{100};
+constexpr milliseconds between_replacements{50};
 constexpr milliseconds last_retry{60'000};
 
 // A descriptor of its own, as a stream_descriptor closes the one that it is given.
@@ -46,9 +47,9 @@ Task<> Server::State::watch_links() {
 // One that is on its way to run is looked at as soon as it does.
 void Server::State::suspect(const std::string& domain_name, Domain& domain) {
   domain.network_is_suspect = true;
-  if (domain.has_qemu() && !domain.mending) {
+  if (domain.run && domain.has_qemu() && !domain.mending) {
     domain.mending = true;
-    domain.run->spawn("mend the network of " + domain_name, mend_network(domain_name));
+    spawn_for_run(domain, "mend the network of " + domain_name, mend_network(domain_name));
   }
 }
 
@@ -83,7 +84,11 @@ Task<> Server::State::watch_firewall() {
   auto descriptor = watched(executor, host.firewall_watch().fd());
   while (true) {
     co_await descriptor.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable);
-    if (host.firewall_watch().read()) co_await mend_firewall();
+    if (!host.firewall_watch().read()) continue;
+    co_await mend_firewall();
+    // Somebody who changes it without end gets no more than this of the machine.
+    asio::steady_timer pause(executor, between_replacements);
+    co_await pause.async_wait(asio::use_awaitable);
   }
 }
 

@@ -122,9 +122,11 @@ Task<> LinuxHost::write_boot_marker(const fs::path& path, const std::string& boo
   return offload(worker_, [&path, &boot_id] { replace_file(path, boot_id, private_mode); });
 }
 
-Task<std::vector<KeptNetwork>> LinuxHost::start_networks(std::vector<DomainPlan> running) {
-  return offload(worker_,
-                 [this, running = std::move(running)] { return networks_.start(running); });
+Task<std::vector<KeptNetwork>> LinuxHost::start_networks(std::vector<DomainPlan> running,
+                                                         std::vector<DomainPlan> gone) {
+  return offload(worker_, [this, running = std::move(running), gone = std::move(gone)] {
+    return networks_.start(running, gone);
+  });
 }
 
 Task<> LinuxHost::stop_networks() {

@@ -16,7 +16,8 @@ class LinuxHost final : public Host {
   Task<std::filesystem::path> set_aside_record(const std::string& domain_name);
   Task<> write_boot_marker(const std::filesystem::path& path, const std::string& boot_id);
   // Networks::start() and stop() on the worker.
-  Task<std::vector<KeptNetwork>> start_networks(std::vector<DomainPlan> running);
+  Task<std::vector<KeptNetwork>> start_networks(std::vector<DomainPlan> running,
+                                                std::vector<DomainPlan> gone);
   Task<> stop_networks();
 
   // What Networks has for damage done by others; the watches are for the executor's own thread.

@@ -48,9 +48,10 @@ bool bridge_is_of(const std::vector<DomainPlan>& plans, const std::string& bridg
 Networks::Networks(const Settings& settings)
     : settings_(settings), socket_(net::open_route_socket()), firewall_watch_(firewall_) {}
 
-std::vector<KeptNetwork> Networks::start(const std::vector<DomainPlan>& running) {
+std::vector<KeptNetwork> Networks::start(const std::vector<DomainPlan>& running,
+                                         const std::vector<DomainPlan>& gone) {
   check_subnet_is_free();
-  const std::vector<nft::Guest> kept = guests_of_nobody(running);
+  const std::vector<nft::Guest> kept = guests_of_nobody(running, gone);
   guests_ = kept;
   for (const auto& plan : running) guests_.push_back(firewall_guest(plan, settings_));
   try {
@@ -76,13 +77,15 @@ void Networks::mend_firewall() {
 }
 
 // A guest without its rules in the kernel cannot be kept: nobody knows its address.
-std::vector<nft::Guest> Networks::guests_of_nobody(const std::vector<DomainPlan>& running) {
+std::vector<nft::Guest> Networks::guests_of_nobody(const std::vector<DomainPlan>& running,
+                                                   const std::vector<DomainPlan>& gone) {
   const auto links = net::list_links(socket_.get(), net::link_group);
   const auto is_kept = [&](const nft::Guest& guest) {
     const auto bridge = std::find_if(links.begin(), links.end(), [&](const net::Link& link) {
       return link.name == guest.bridge_name;
     });
     return bridge != links.end() && !bridge_is_of(running, bridge->name) &&
+           !bridge_is_of(gone, bridge->name) &&
            std::any_of(links.begin(), links.end(), [&](const net::Link& link) {
              return link.kind == "tun" && link.master == bridge->index;
            });

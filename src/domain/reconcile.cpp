@@ -66,7 +66,7 @@ Task<> Server::State::load() {
   std::vector<std::string> recorded;
   for (const auto& [domain_name, domain] : domains) recorded.push_back(domain_name);
   std::vector<domain::DomainPlan> alive;
-  std::vector<std::string> gone;
+  std::vector<domain::DomainPlan> gone;
   for (const auto& domain_name : recorded) {
     const domain::DomainRecord record = find(domain_name).record;
     if (record.state == RunState::stopped) continue;
@@ -77,17 +77,18 @@ Task<> Server::State::load() {
     } else {
       const auto qemu = co_await host.find_qemu(record);
       if (qemu) alive.push_back(record.plan);
-      if (!qemu) gone.push_back(domain_name);
+      if (!qemu) gone.push_back(record.plan);
     }
   }
   // Before the links of unknown domains are swept away, as a QEMU that still runs needs its rules.
   co_await work.join();
 
-  kept_networks = co_await host.start_networks(alive);
+  kept_networks = co_await host.start_networks(alive, gone);
   watch_networks();
   for (const auto& plan : alive)
     work.spawn("adopt " + plan.spec.domain_name, adopt(plan.spec.domain_name));
-  for (const auto& domain_name : gone) work.spawn("settle " + domain_name, settle(domain_name));
+  for (const auto& plan : gone)
+    work.spawn("settle " + plan.spec.domain_name, settle(plan.spec.domain_name));
   co_await work.join();
   log::info("{} domains, {} of them taken over", domains.size(), alive.size());
 
@@ -124,6 +125,7 @@ Task<> Server::State::settle(std::string domain_name) {
     const bool wanted = !host_was_restarted && record.plan.spec.restart != RestartPolicy::no;
     plan_restart(record, wanted, milliseconds(0));
   }
+  set_state(find(domain_name), RunState::stopping);
   auto halted = co_await detail::outcome_of(halt(domain_name, record));
   if (halted.error) log::error("{}", describe(halted.error));
   emit("domain.stopped", domain_name, {{"reason", record.reason}, {"failed", true}});

@@ -81,6 +81,8 @@ struct Server::State {
   void supervise(domain::RunningDomain running);
   // Lets go of a QEMU that is gone, or is about to be.
   void release(Domain& domain);
+  void spawn_for_run(Domain& domain, std::string what, Task<> task);
+  Task<> while_there(std::string domain_name, Task<> task);
   Task<> watch(std::string domain_name, proc::Process process);
   Task<> attend(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
   Task<> converse(std::string domain_name, std::shared_ptr<qmp::Client> monitor);

@@ -55,8 +55,8 @@ void Server::State::supervise(domain::RunningDomain running) {
   domain.record = std::move(running.record);
   domain.run = std::make_shared<TaskGroup>(executor);
   const domain::DomainPlan& plan = domain.record.plan;
-  domain.console = domain::Console::open(tasks, worker, domain_name, plan.console_path,
-                                         plan.console_log_path());
+  domain.console =
+      domain::Console::open(tasks, worker, domain_name, plan.console_path, plan.console_log_path());
   domain.running_since = Clock::now();
   domain.health = domain::Health(domain.record.plan.spec.health);
   domain.guest_is_off = false;
@@ -64,13 +64,24 @@ void Server::State::supervise(domain::RunningDomain running) {
   // Others may have been at its network while no daemon ran.
   const bool adopted = running.monitor == nullptr;
   domain.responsive = !adopted;
-  domain.run->spawn("watch " + domain_name, watch(domain_name, running.process));
-  domain.run->spawn("attend " + domain_name, attend(domain_name, std::move(running.monitor)));
+  spawn_for_run(domain, "watch " + domain_name, watch(domain_name, running.process));
+  spawn_for_run(domain, "attend " + domain_name, attend(domain_name, std::move(running.monitor)));
   if (domain.health.state() != HealthState::none)
-    domain.run->spawn("check the health of " + domain_name, check_health(domain_name));
+    spawn_for_run(domain, "check the health of " + domain_name, check_health(domain_name));
   domain.mending = false;
   if (adopted || domain.network_is_suspect) suspect(domain_name, domain);
   domain.changed->notify();
+}
+
+// A task that finds its domain gone has nothing to tell: it was about to be cancelled.
+Task<> Server::State::while_there(std::string domain_name, Task<> task) {
+  auto outcome = co_await detail::outcome_of(std::move(task));
+  if (outcome.error && find_if_there(domain_name) != nullptr) std::rethrow_exception(outcome.error);
+}
+
+void Server::State::spawn_for_run(Domain& domain, std::string what, Task<> task) {
+  domain.run->spawn(std::move(what),
+                    while_there(domain.record.plan.spec.domain_name, std::move(task)));
 }
 
 void Server::State::release(Domain& domain) {
@@ -181,8 +192,8 @@ void Server::State::set_responsive(const std::string& domain_name, bool responsi
   }
   emit("domain.unresponsive", domain_name, {{"reason", why}});
   if (domain->monitor && domain->monitor->connected())
-    domain->run->spawn("wait for QEMU of " + domain_name,
-                       wait_for_answer(domain_name, domain->monitor));
+    spawn_for_run(*domain, "wait for QEMU of " + domain_name,
+                  wait_for_answer(domain_name, domain->monitor));
 }
 
 void Server::State::follow(const std::string& domain_name, const qmp::Event& event) {
@@ -202,7 +213,7 @@ void Server::State::follow(const std::string& domain_name, const qmp::Event& eve
     emit("domain.reset", domain_name, {{"by_guest", optional_bool(event.data, "guest", false)}});
   } else if (event.name == "SHUTDOWN" && optional_bool(event.data, "guest", false)) {
     if (domain->rebooting)
-      domain->run->spawn("reboot " + domain_name, start_anew(domain_name, domain->monitor));
+      spawn_for_run(*domain, "reboot " + domain_name, start_anew(domain_name, domain->monitor));
     else
       guest_off(domain_name, "the guest has powered off", false);
   } else if (event.name == "SHUTDOWN") {

@@ -143,7 +143,7 @@ TEST_P(LaunchFaultsTest, LeaveNothing) {
   spec.memory_kib = 32 * 1024;
   const DomainPlan plan = make_plan(spec, settings, nothing_taken, random_uuid());
 
-  asio::co_spawn(loop, real.start_networks({}),
+  asio::co_spawn(loop, real.start_networks({}, {}),
                  [](const std::exception_ptr& error, const std::vector<KeptNetwork>&) {
                    ASSERT_FALSE(error) << describe(error);
                  });

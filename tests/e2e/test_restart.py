@@ -116,6 +116,22 @@ def test_a_link_of_ours_that_no_record_names_is_removed(lab, daemon):
         run("sh", "-c", "ip link delete virbrforeign 2>/dev/null || true")
 
 
+def test_a_domain_whose_record_is_lost_goes_on(lab, daemon):
+    """Its bridge and rules stay, and its address goes to nobody else."""
+    state = daemon.launch_paused("web")
+    daemon.stop()
+    (daemon.workdir / "domains/web.json").unlink()
+    again = lab.start_daemon()
+    assert again.call("domain.list")["domains"] == []
+    assert qemus() == [state["pid"]]
+    assert "virbrweb" in run("ip", "link")
+    assert state["ip_address"] in run("nft", "list", "set", "inet", "wso", "guests")
+    # web and web-8 share an id; 192.168.100.91 is web's.
+    other = again.launch_paused("web-8")
+    assert other["bridge_name"] == "virbrweb-8"
+    os.kill(state["pid"], signal.SIGKILL)
+
+
 TORN = '{"version": 1, "domain_na'
 
 

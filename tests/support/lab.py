@@ -290,6 +290,12 @@ class Lab:
         return Guest(daemon, state).wait_for_ssh()
 
 
+def cpu_ms(daemon):
+    """The processor time that the daemon has taken so far, in all its threads."""
+    tasks = pathlib.Path(f"/proc/{daemon.process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
+
+
 def qemus():
     """The QEMU processes of this lab."""
     pids = []

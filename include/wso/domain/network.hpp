@@ -30,7 +30,9 @@ class Networks {
   // bridge of ours that belongs to none of them, and lets the host forward packets. A bridge with a
   // tap of ours in it has a QEMU that runs, be it one whose record cannot be read: it is left
   // alone, keeps its rules, and is returned, as its name and address must not be given to another.
-  std::vector<KeptNetwork> start(const std::vector<DomainPlan>& running);
+  // Those of `gone` are not, be their taps still about to vanish.
+  std::vector<KeptNetwork> start(const std::vector<DomainPlan>& running,
+                                 const std::vector<DomainPlan>& gone = {});
 
   // Builds it all or leaves nothing. The tap lives as long as the descriptor that is returned.
   UniqueFd build(const DomainPlan& plan);
@@ -63,7 +65,8 @@ class Networks {
 
  private:
   void check_subnet_is_free();
-  std::vector<nft::Guest> guests_of_nobody(const std::vector<DomainPlan>& running);
+  std::vector<nft::Guest> guests_of_nobody(const std::vector<DomainPlan>& running,
+                                           const std::vector<DomainPlan>& gone);
   void remove_bridges_of_nobody();
   UniqueFd build_links(const DomainPlan& plan);
 
