@@ -66,6 +66,9 @@ Task<> renew_files(Host& host, DomainRecord& record) {
 
 Task<RunningDomain> start_steps(Host& host, DomainRecord& record, bool paused, Rollback& rollback) {
   record.state = RunState::starting;
+  // Of a QEMU that is gone, if the end of a stop could not be recorded: after a crash it would be
+  // looked for in the new one's place.
+  record.qemu = {};
   co_await host.write_record(record);
   rollback.add("record that it is stopped", [&] {
     record.state = RunState::stopped;

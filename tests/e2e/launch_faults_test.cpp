@@ -2,17 +2,14 @@
 // cancelled during it: all is as it was. Run under tests/support/isolated, as root of a host of its
 // own.
 #include <array>
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
 
-#include <wso/domain/lifecycle.hpp>
-
-#include "../../src/domain/linux_host.hpp"
+#include "../support/command.hpp"
+#include "wrapped_host.hpp"
 
 namespace wso::domain {
 namespace {
@@ -26,100 +23,38 @@ enum class Fault { failure, cancellation };
 std::string_view name(Fault fault) { return fault == Fault::failure ? "fails" : "is cancelled"; }
 
 // The real host, but for one fault at one of the steps of a launch.
-class FaultyHost final : public Host {
+class FaultyHost final : public WrappedHost {
  public:
   FaultyHost(LinuxHost& real, std::string step, Fault fault)
-      : real_(real), step_(std::move(step)), fault_(fault) {}
+      : WrappedHost(real), step_(std::move(step)), fault_(fault) {}
 
   asio::cancellation_signal cancellation;
 
-  Task<> write_record(const DomainRecord& record) override {
-    return faulty(record.state == RunState::launching ? "write intent" : "commit",
-                  real_.write_record(record));
-  }
-  Task<> erase_record(const std::string& name) override { return real_.erase_record(name); }
-  Task<DomainFiles> make_files(const DomainPlan& plan) override {
-    return faulty("make files", real_.make_files(plan));
-  }
-  Task<> publish_files(const DomainRecord& record, const DomainFiles& files) override {
-    return faulty("publish files", real_.publish_files(record, files));
-  }
-  Task<DomainFiles> open_files(const DomainRecord& record) override {
-    return faulty("open files", real_.open_files(record));
-  }
-  Task<> remove_files(const DomainRecord& record) override { return real_.remove_files(record); }
-  Task<UniqueFd> build_network(const DomainPlan& plan) override {
-    return faulty("build network", real_.build_network(plan));
-  }
-  Task<> destroy_network(const DomainPlan& plan) override { return real_.destroy_network(plan); }
-  Task<proc::Process> start_qemu(const DomainPlan& plan, const DomainFiles& files,
-                                 const UniqueFd& tap) override {
-    return faulty("start QEMU", real_.start_qemu(plan, files, tap));
-  }
-  Task<std::optional<proc::Process>> find_qemu(const DomainRecord& record) override {
-    return real_.find_qemu(record);
-  }
-  Task<> stop_qemu(const DomainPlan& plan, const proc::Process& process) override {
-    return real_.stop_qemu(plan, process);
-  }
-  Task<> remove_sockets(const DomainPlan& plan) override { return real_.remove_sockets(plan); }
-  Task<std::shared_ptr<qmp::Client>> connect_monitor(const DomainPlan& plan,
-                                                     const proc::Process& process) override {
-    return faulty("connect monitor", real_.connect_monitor(plan, process));
-  }
-  Task<> verify(const DomainPlan& plan, const std::shared_ptr<qmp::Client>& monitor) override {
-    return faulty("verify", real_.verify(plan, monitor));
-  }
-  Task<> resume(const std::shared_ptr<qmp::Client>& monitor) override {
-    return faulty("resume", real_.resume(monitor));
-  }
-
  private:
-  template <typename T>
-  Task<T> faulty(std::string step, Task<T> work) {
-    const bool chosen = step == step_;
-    if (chosen && fault_ == Fault::failure) throw Error(Errc::kernel, "{} failed on command", step);
-    if constexpr (std::is_void_v<T>) {
-      co_await std::move(work);
-      strike(chosen);
-    } else {
-      T result = co_await std::move(work);
-      strike(chosen);
-      co_return result;
-    }
+  void before(const std::string& step) override {
+    if (step == step_ && fault_ == Fault::failure)
+      throw Error(Errc::kernel, "{} failed on command", step);
   }
-
-  void strike(bool chosen) {
-    if (chosen && fault_ == Fault::cancellation)
+  void after(const std::string& step) override {
+    if (step == step_ && fault_ == Fault::cancellation)
       cancellation.emit(asio::cancellation_type::terminal);
   }
 
-  LinuxHost& real_;
   std::string step_;
   Fault fault_;
 };
 
-std::string output_of(const std::string& command) {
-  std::string text;
-  FILE* const pipe = ::popen(command.c_str(), "r");
-  std::array<char, 4096> buffer{};
-  while (const std::size_t size = std::fread(buffer.data(), 1, buffer.size(), pipe))
-    text.append(buffer.data(), size);
-  EXPECT_EQ(::pclose(pipe), 0) << command;
-  return text;
-}
-
 // Everything that a launch could have left: in the kernel, on disk, among the processes.
 std::string everything() {
-  return output_of(
+  return test::output_of(
       "ip -o link; ip -o address; ip route show table all; ip neigh show nud permanent; "
       "nft -s list ruleset; find " +
       root.native() + " -not -name log | sort; grep -lsz gues[t]= /proc/[0-9]*/cmdline || true");
 }
 
 const std::array<std::string, 10> steps = {
-    "make files", "write intent",    "publish files", "open files", "build network",
-    "start QEMU", "connect monitor", "verify",        "resume",     "commit"};
+    "make files", "record launching", "publish files", "open files", "build network",
+    "start QEMU", "connect monitor",  "verify",        "resume",     "record running"};
 
 class LaunchFaultsTest : public testing::TestWithParam<std::tuple<std::string, Fault>> {};
 
