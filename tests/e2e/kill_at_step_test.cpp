@@ -206,7 +206,8 @@ Task<> take_over_and_perform(const Operation& operation, const Settings& setting
     record = parse_record(loaded.records.front().contents);
     if (has_qemu(record.state)) running.push_back(record.plan);
   }
-  co_await real.start_networks(std::move(running));
+  std::vector<DomainPlan> gone;
+  co_await real.start_networks(std::move(running), std::move(gone));
   co_await operation.perform(host, real, std::move(record));
 }
 
