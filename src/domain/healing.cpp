@@ -13,7 +13,7 @@ namespace {
 
 constexpr milliseconds first_retry{100};
 constexpr milliseconds between_replacements{50};
-constexpr milliseconds last_retry{60'000};
+constexpr milliseconds last_retry{1000};
 
 // A descriptor of its own, as a stream_descriptor closes the one that it is given.
 asio::posix::stream_descriptor watched(const asio::any_io_executor& executor, int fd) {
@@ -69,9 +69,7 @@ Task<> Server::State::mend_network(std::string domain_name) {
     const domain::DomainRecord record = find(domain_name).record;
     const auto qemu = co_await host.find_qemu(record);
     if (!qemu) break;
-    if (retry == first_retry || error.code() == Errc::not_found)
-      emit("network.damaged", domain_name, {{"problem", error.what()}});
-    if (error.code() == Errc::not_found) break;
+    if (retry == first_retry) emit("network.damaged", domain_name, {{"problem", error.what()}});
     asio::steady_timer pause(executor, retry);
     co_await pause.async_wait(asio::use_awaitable);
     retry = std::min(2 * retry, last_retry);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 #include <thread>
 
 #include <fcntl.h>
@@ -18,6 +19,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// A server that was killed while it started a QEMU leaves a child that holds its locks until it has
+// become that QEMU, some milliseconds later: only then is it known what there is to be taken over.
+bool taken_within_a_moment(const std::function<bool()>& attempt) {
+  constexpr milliseconds moment{2000};
+  const auto deadline = Clock::now() + moment;
+  while (!attempt()) {
+    if (Clock::now() > deadline) return false;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return true;
+}
+
 // One server to a workdir: two would each take the other's domains for its own.
 UniqueFd lock_workdir(const fs::path& workdir) {
   if (::geteuid() != 0)
@@ -26,7 +39,7 @@ UniqueFd lock_workdir(const fs::path& workdir) {
   const fs::path path = workdir / "lock";
   UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!lock) throw_errno(fmt::format("open {}", path.native()));
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+  if (!taken_within_a_moment([&] { return ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0; }))
     throw Error(Errc::busy, "another wso server uses {}: stop it, or choose another workdir",
                 workdir.native());
   return lock;
@@ -42,7 +55,8 @@ UniqueFd lock_namespace() {
   constexpr std::string_view name = "wso-server";
   name.copy(address.sun_path + 1, name.size());
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (::bind(lock.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0)
+  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+  if (!taken_within_a_moment([&] { return ::bind(lock.get(), generic, size) == 0; }))
     throw Error(Errc::busy,
                 "another wso server runs in this network namespace: stop it, or start this one in "
                 "another namespace");
