@@ -7,7 +7,7 @@ import select
 import signal
 
 import pytest
-from lab import DEADLINE, RpcError, wait_until
+from lab import DEADLINE, RpcError, qemus, wait_until
 from streams import Terminal, raw
 
 
@@ -115,6 +115,24 @@ def test_a_console_is_there_again_after_the_daemon_was_killed(lab, daemon, guest
     with raw(daemon, "domain.console", domain_name="web", write=True) as stream:
         stream.send(b"echo $((6 * 7))-again\n")
         stream.until(b"42-again")
+
+
+def test_the_daemon_ends_whatever_streams_are_open(daemon):
+    daemon.launch_paused("web")
+    with contextlib.ExitStack() as stack:
+        subscriber = stack.enter_context(daemon.connect())
+        subscriber.call("events.subscribe")
+        reader = stack.enter_context(raw(daemon, "domain.console", domain_name="web"))
+        log = stack.enter_context(raw(daemon, "domain.logs", domain_name="web", follow=True))
+        writer = stack.enter_context(raw(daemon, "domain.console", domain_name="web", write=True))
+        os.set_blocking(writer.fd, False)
+        while select.select([], [writer.fd], [], 0.5)[1]:
+            os.write(writer.fd, b"x" * 65536)
+        assert daemon.stop() == 0
+        for stream in (reader, log, writer):
+            stream.until_end()
+        assert subscriber.receive() is None
+    assert len(qemus()) == 1
 
 
 def test_wsoctl_console_is_a_terminal_that_ctrl_bracket_leaves(daemon, guest):
