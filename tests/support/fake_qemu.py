@@ -2,7 +2,9 @@
 """Stands in for a QEMU that misbehaves on the monitor socket it was started with.
 
 The daemon runs it under the name of its mode: exits, silent, garbage, endless, hangs-up, half,
-wrong-uuid, not-paused.
+wrong-uuid, not-paused. Under its own name the mode is the domain's name, later-MODE: it behaves until its
+domain runs, and then does so no more, on every connection: garbage, half, endless, unknown-id, silent,
+hangs-up.
 """
 
 import os
@@ -12,6 +14,8 @@ import sys
 import time
 
 mode = os.path.basename(sys.argv[0])
+if mode == "fake_qemu.py":
+    mode = re.search(r"guest=([^,]+)", " ".join(sys.argv))[1]
 if mode == "exits":
     sys.exit("fake QEMU: I do not feel like it")
 
@@ -46,7 +50,22 @@ if mode == "endless":
     except OSError:
         forever()
 
+def misbehave(client):
+    if mode == "later-garbage":
+        client.sendall(b"\x00\xff\xfehello\r\n" * 100)
+    if mode == "later-half":
+        client.sendall(b'{"return": {')
+    if mode == "later-unknown-id":
+        client.sendall(b'{"return": {}, "id": 123456789}\r\n')
+    if mode == "later-endless":
+        for _ in range(16 * 1024):  # a gigabyte
+            client.sendall(b"x" * 65536)
+    if mode == "later-hangs-up":
+        client.close()
+
+
 client.sendall(greeting + b"\r\n")
+paused = True
 for line in client.makefile("rb"):
     number = re.search(rb'"id": ?(\d+)', line)[1]
     result = b"{}"
@@ -54,6 +73,18 @@ for line in client.makefile("rb"):
         answer = "00000000-0000-0000-0000-000000000000" if mode == "wrong-uuid" else uuid
         result = b'{"UUID": "%s"}' % answer.encode()
     if b"query-status" in line:
-        result = b'{"status": "running", "running": true, "singlestep": false}'
+        paused = paused and mode.startswith("later-")
+        result = b'{"status": "%s", "running": %s, "singlestep": false}' % (
+            (b"prelaunch", b"false") if paused else (b"running", b"true")
+        )
     client.sendall(b'{"return": %s, "id": %s}\r\n' % (result, number))
+    if b'"cont"' in line and mode.startswith("later-"):
+        break
+connections = [client]
+while mode.startswith("later-"):
+    try:
+        misbehave(connections[-1])
+    except OSError:
+        pass  # the daemon has had enough
+    connections.append(monitor.accept()[0])
 forever()
