@@ -124,16 +124,17 @@ Task<> Server::State::remove_half(std::string domain_name) {
 // Of a domain without a QEMU, or with one that nobody has been promised yet.
 Task<> Server::State::settle(std::string domain_name) {
   domain::DomainRecord record = find(domain_name).record;
+  const bool failed = domain::has_qemu(record.state) && !host_was_restarted;
   if (domain::has_qemu(record.state)) {
     record.reason =
         host_was_restarted ? "the host was restarted" : "QEMU ended while wsod did not run";
-    const bool wanted = !host_was_restarted && record.plan.spec.restart != RestartPolicy::no;
+    const bool wanted = failed && record.plan.spec.restart != RestartPolicy::no;
     plan_restart(record, wanted, milliseconds(0));
   }
   set_state(find(domain_name), RunState::stopping);
   auto halted = co_await detail::outcome_of(halt(domain_name, record));
   if (halted.error) log::error("{}", describe(halted.error));
-  emit("domain.stopped", domain_name, {{"reason", record.reason}, {"failed", true}});
+  emit("domain.stopped", domain_name, {{"reason", record.reason}, {"failed", failed}});
 }
 
 Task<> Server::State::adopt(std::string domain_name) {

@@ -116,12 +116,14 @@ Task<> Server::State::watch(std::string domain_name, proc::Process process) {
 // Keeps a connection to the monitor for as long as QEMU lives.
 Task<> Server::State::attend(std::string domain_name, std::shared_ptr<qmp::Client> monitor) {
   milliseconds pause = first_reconnect;
+  std::string why;
   while (true) {
     if (!monitor) {
       const auto path = find(domain_name).record.plan.monitor_path;
       auto connecting = qmp::Client::connect("QMP of " + domain_name, path, patience);
       auto connected = co_await detail::outcome_of(std::move(connecting));
       if (!connected.error) monitor = connected.get();
+      if (connected.error) why = describe(connected.error);
     }
     if (monitor) {
       const auto connected_at = Clock::now();
@@ -129,10 +131,12 @@ Task<> Server::State::attend(std::string domain_name, std::shared_ptr<qmp::Clien
       if (as_error(talked.error).code() == Errc::cancelled) std::rethrow_exception(talked.error);
       find(domain_name).monitor.reset();
       monitor.reset();
-      set_responsive(domain_name, false, describe(talked.error));
       if (since(connected_at) > last_reconnect) pause = first_reconnect;
+      why = describe(talked.error);
     }
+    // If QEMU has ended, this is too.
     co_await pause_for(pause);
+    set_responsive(domain_name, false, why);
     pause = std::min(2 * pause, last_reconnect);
   }
 }

@@ -1,6 +1,5 @@
 """Events, with subscribers that are slow, many, or gone."""
 
-import concurrent.futures
 import contextlib
 import json
 import os
@@ -115,17 +114,13 @@ def test_subscribers_that_never_read_or_are_gone_delay_nobody(daemon):
 
 def test_a_subscriber_that_reads_too_late_is_told_what_it_missed(daemon):
     n_pairs = 700
-
-    def launch_and_destroy(i):
-        with daemon.connect() as connection:
-            connection.call("domain.launch", domain_name=f"d{i}", paused=True, memory_kib=32768)
-            connection.call("domain.destroy", domain_name=f"d{i}")
-
-    with daemon.connect() as late:
+    daemon.launch_paused("web")
+    with daemon.connect() as late, daemon.connect() as busy:
         number = late.call("events.subscribe")["next"]
         last = number + 2 * n_pairs - 1
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            list(pool.map(launch_and_destroy, range(n_pairs)))
+        for _ in range(n_pairs):
+            busy.call("domain.resume", domain_name="web")
+            busy.call("domain.pause", domain_name="web")
         n_missed = 0
         while number <= last:
             message = late.receive()
