@@ -22,6 +22,13 @@ void sync(int fd, const fs::path& path) {
   if (::fsync(fd) != 0) throw_errno(fmt::format("write {} to disk", path.native()));
 }
 
+// False if one of them is not there or no file, or if the file system cannot do it.
+bool exchange_files(const fs::path& a, const fs::path& b) {
+  struct stat status {};
+  if (::lstat(b.c_str(), &status) != 0 || S_ISDIR(status.st_mode)) return false;
+  return ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
+}
+
 [[noreturn]] void throw_exists(const fs::path& path) {
   throw Error(Errc::already_exists,
               "{} is there already, and is not overwritten: move it away or choose another name",
@@ -131,10 +138,20 @@ void replace_file(const fs::path& path, std::string_view contents, mode_t mode) 
   NewFileGuard guard(temporary);
   write_all(fd.get(), contents, temporary);
   sync(fd.get(), temporary);
-  if (::rename(temporary.c_str(), path.c_str()) != 0)
+  const bool any_before = ::access(path.c_str(), F_OK) == 0;
+  const bool exchanged = exchange_files(temporary, path);
+  if (!exchanged && ::rename(temporary.c_str(), path.c_str()) != 0)
     throw_errno(fmt::format("rename {} to {}", temporary.native(), path.native()));
-  guard.keep();
-  sync(directory.get(), path.parent_path());
+  try {
+    sync(directory.get(), path.parent_path());
+  } catch (const Error&) {
+    // Nobody must find what they have been told was not written.
+    if (exchanged)
+      exchange_files(temporary, path);
+    else if (!any_before)
+      ::unlink(path.c_str());
+    throw;
+  }
 }
 
 bool remove_file_durably(const fs::path& path) {

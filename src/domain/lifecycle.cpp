@@ -119,7 +119,12 @@ Task<DomainRecord> halt(Host& host, DomainRecord record) {
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   try {
     record.state = RunState::stopping;
-    co_await host.write_record(record);
+    auto recorded = co_await detail::outcome_of(host.write_record(record));
+    // A QEMU that has gone by itself cannot be asked to wait until the disk is well again.
+    if (recorded.error) {
+      const auto qemu = co_await host.find_qemu(record);
+      if (qemu) recorded.get();
+    }
     co_await end_qemu(host, record);
     co_await host.destroy_network(record.plan);
     record.state = RunState::stopped;

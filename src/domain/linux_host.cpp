@@ -190,10 +190,20 @@ Task<DomainFiles> LinuxHost::open_files(const DomainRecord& record) {
 
 Task<> LinuxHost::remove_files(const DomainRecord& record) {
   return offload(worker_, [&record] {
-    remove_log(record.plan.log_path);
-    remove_log(record.plan.console_log_path());
-    remove_own(record.plan.script_path, record.script);
-    if (!record.keep_disk) remove_own(record.plan.disk_path, record.disk);
+    std::string failures;
+    const auto attempt = [&failures](auto remove) {
+      try {
+        remove();
+      } catch (const Error& error) {
+        failures += fmt::format("{}{}", failures.empty() ? "" : "; ", error.what());
+      }
+    };
+    const DomainPlan& plan = record.plan;
+    attempt([&] { remove_log(plan.log_path); });
+    attempt([&] { remove_log(plan.console_log_path()); });
+    attempt([&] { remove_own(plan.script_path, record.script); });
+    if (!record.keep_disk) attempt([&] { remove_own(plan.disk_path, record.disk); });
+    if (!failures.empty()) throw Error(Errc::io, "{}", failures);
   });
 }
 

@@ -58,9 +58,13 @@ Task<> Server::State::read_records() {
 // Somebody may still make something of it; what it names is left alone, too.
 Task<> Server::State::set_aside(std::string domain_name, std::string problem) {
   unreadable.insert(domain_name);
-  const auto path = co_await host.set_aside_record(domain_name);
-  log::error("the record of {} is damaged, and is set aside as {}: {}", domain_name, path.native(),
-             problem);
+  auto moved = co_await detail::outcome_of(host.set_aside_record(domain_name));
+  if (moved.error)
+    log::error("the record of {} is damaged ({}), and cannot be set aside: {}", domain_name,
+               problem, describe(moved.error));
+  else
+    log::error("the record of {} is damaged, and is set aside as {}: {}", domain_name,
+               moved.get().native(), problem);
 }
 
 Task<> Server::State::load() {

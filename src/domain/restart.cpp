@@ -57,8 +57,10 @@ Task<> Server::State::restart_later(std::string domain_name,
   log::error("{}", describe(started.error));
   plan_restart(domain->record, true, milliseconds(0));
   const domain::DomainRecord record = domain->record;
-  co_await host.write_record(record);
-  schedule_restart(domain_name);
+  // Not to be written down is no reason not to be tried again.
+  auto recorded = co_await detail::outcome_of(host.write_record(record));
+  if (recorded.error) log::error("{}", describe(recorded.error));
+  if (find_if_there(domain_name) != nullptr) schedule_restart(domain_name);
 }
 
 }  // namespace wso

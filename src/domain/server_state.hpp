@@ -74,6 +74,8 @@ struct Server::State {
   Task<> stop(std::string domain_name, bool force, milliseconds limit, std::string reason);
   Task<> command(std::string domain_name, std::string qmp_command);
   Task<> record_state(std::string domain_name, RunState state);
+  Task<> switch_vcpus(std::string domain_name, std::string qmp_command, RunState after);
+  Task<> record_as_is(std::string domain_name);
 
   // supervise.cpp
   // Begins to look after a domain whose QEMU runs; without a monitor it makes the connection

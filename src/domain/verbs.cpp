@@ -89,8 +89,17 @@ Task<> Server::State::halt(std::string domain_name, domain::DomainRecord record)
   auto halted = co_await detail::outcome_of(domain::halt(host, record));
   const bool alive = halted.error && (co_await host.find_qemu(record)).has_value();
   Domain& domain = find(domain_name);
-  if (halted.error) domain.record.reason = describe(halted.error);
-  if (!halted.error) domain.record = halted.get();
+  if (halted.error) {
+    std::string reason = describe(halted.error);
+    if (!alive) {
+      if (!record.reason.empty()) reason = record.reason + "; " + reason;
+      domain.record = std::move(record);
+      domain.record.qemu = {};
+    }
+    domain.record.reason = std::move(reason);
+  } else {
+    domain.record = halted.get();
+  }
   if (!alive) release(domain);
   set_state(domain, alive ? before : RunState::stopped);
   if (halted.error) std::rethrow_exception(halted.error);
@@ -179,6 +188,28 @@ Task<> Server::State::command(std::string domain_name, std::string qmp_command) 
   outcome.get();
 }
 
+// Recorded first: what cannot be recorded is not done.
+Task<> Server::State::switch_vcpus(std::string domain_name, std::string qmp_command,
+                                   RunState after) {
+  const auto steps = [this, &domain_name, &qmp_command, after](Rollback& rollback) -> Task<> {
+    domain::DomainRecord record = find(domain_name).record;
+    record.state = after;
+    co_await host.write_record(record);
+    rollback.add("record that nothing has changed", [&] { return record_as_is(domain_name); });
+    co_await command(domain_name, qmp_command);
+  };
+  co_await with_rollback<void>(domain_name, steps);
+  Domain& domain = find(domain_name);
+  if (domain.has_qemu()) set_state(domain, after);
+}
+
+// A domain whose QEMU ends meanwhile is recorded by who sees to its end.
+Task<> Server::State::record_as_is(std::string domain_name) {
+  if (!find(domain_name).has_qemu()) co_return;
+  const domain::DomainRecord record = find(domain_name).record;
+  co_await host.write_record(record);
+}
+
 Task<VerbResult> Server::reset_domain(std::string domain_name) {
   State& state = *state_;
   domain::expect_transition(domain_name, state.find(domain_name).record.state, Verb::reset);
@@ -190,11 +221,7 @@ Task<VerbResult> Server::pause_domain(std::string domain_name) {
   State& state = *state_;
   const RunState before = state.find(domain_name).record.state;
   const auto allowed = domain::expect_transition(domain_name, before, Verb::pause);
-  if (allowed) {
-    co_await state.command(domain_name, "stop");
-    if (state.find(domain_name).has_qemu())
-      co_await state.record_state(domain_name, allowed->after);
-  }
+  if (allowed) co_await state.switch_vcpus(domain_name, "stop", allowed->after);
   co_return VerbResult{state.shown(state.find(domain_name)), allowed.has_value()};
 }
 
@@ -202,11 +229,7 @@ Task<VerbResult> Server::resume_domain(std::string domain_name) {
   State& state = *state_;
   const RunState before = state.find(domain_name).record.state;
   const auto allowed = domain::expect_transition(domain_name, before, Verb::resume);
-  if (allowed) {
-    co_await state.command(domain_name, "cont");
-    if (state.find(domain_name).has_qemu())
-      co_await state.record_state(domain_name, allowed->after);
-  }
+  if (allowed) co_await state.switch_vcpus(domain_name, "cont", allowed->after);
   co_return VerbResult{state.shown(state.find(domain_name)), allowed.has_value()};
 }
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import select
 import signal
 import time
@@ -32,11 +33,17 @@ def test_logs_show_the_tail_and_what_follows(daemon, guest):
         assert daemon.wsoctl("logs", "--tail", "0", "web").stdout == ""
         with wsoctl(daemon, "logs", "-f", "--tail", "0", "web") as process:
             follower = Bytes(process.stdout.fileno())
+            wait_until(lambda: follows_a_file(daemon), "the daemon follows the log")
             stream.send(b"echo $((6 * 7))-followed\n")
             follower.until(b"42-followed")
             assert b"42-done" not in follower.text
             process.send_signal(signal.SIGINT)
             assert process.wait(DEADLINE) == 0
+
+
+def follows_a_file(daemon):
+    descriptors = pathlib.Path(f"/proc/{daemon.process.pid}/fd").iterdir()
+    return any("inotify" in os.readlink(descriptor) for descriptor in descriptors)
 
 
 def size_of(path):

@@ -47,7 +47,7 @@ UniqueFd open_same_file(const std::filesystem::path& path, int flags, const File
 std::optional<std::string> read_file(const std::filesystem::path& path, std::size_t limit);
 
 // Replaces the file so that a crash at any instant leaves the old contents or the new, on disk:
-// temporary file, fsync, rename, fsync of the directory.
+// temporary file, fsync, rename, fsync of the directory. A failure leaves the old.
 void replace_file(const std::filesystem::path& path, std::string_view contents, mode_t mode);
 
 // Removes it and makes the removal last. False if there was none.

@@ -1,0 +1,285 @@
+"""Disks that are full, fail or turn read-only under every write of every operation: it fails with an error
+that says so, what was there stays, and when the disk is well again the same operation succeeds."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import re
+import signal
+
+import pytest
+from file_faults import FileFaults, failing_sync, full_disk, kill
+from lab import RpcError, everything, qemus, run, wait_until
+
+STATE = pathlib.Path("/run/lab/wso/state")
+DISKS = pathlib.Path("/run/lab/wso/disks")
+WRITE_ERROR = r"/run/lab/wso/(state|disks)[^:]*: (No space left|Input/output error)"
+DISK = DISKS / "wso-web-disk.qcow2"
+
+
+@dataclasses.dataclass
+class Operation:
+    before: str | None  # the domain's state; None: there is none
+    method: str
+    params: dict
+    after: str | None
+    n_writes: int  # that it has today, at the least
+    n_syncs: int
+
+    def __str__(self):
+        return f"{self.method.removeprefix('domain.')}-{self.before}"
+
+    def request(self, daemon):
+        """The error that it has failed with, or ""."""
+        with daemon.connect() as connection:
+            connection.send(self.method, domain_name="web", **self.params)
+            try:
+                reply = connection.receive()
+            except ConnectionError:
+                reply = None
+        if reply is None:
+            return "killed"
+        return reply["error"]["message"] if "error" in reply else ""
+
+
+OPERATIONS = [
+    Operation(None, "domain.launch", {"paused": True, "memory_kib": 32 * 1024}, "paused", 20, 4),
+    Operation("stopped", "domain.start", {"paused": True}, "paused", 10, 4),
+    Operation("paused", "domain.stop", {"force": True, "timeout_ms": 0}, "stopped", 15, 6),
+    Operation("running", "domain.pause", {}, "paused", 4, 2),
+    Operation("paused", "domain.resume", {}, "running", 4, 2),
+    Operation("paused", "domain.destroy", {}, None, 5, 4),
+    Operation("stopped", "domain.destroy", {}, None, 5, 4),
+]
+every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+
+
+def prepare(daemon, state):
+    if state is None:
+        return
+    daemon.launch("web", paused=state != "running", memory_kib=32 * 1024)
+    if state == "stopped":
+        daemon.call("domain.stop", domain_name="web", force=True, timeout_ms=0)
+
+
+def look(daemon):
+    """The domain as the daemon lists it, or None; fails if that is not the truth."""
+    domains = daemon.call("domain.list")["domains"]
+    alive = [domain["pid"] for domain in domains if domain["state"] in ("running", "paused")]
+    assert qemus() == alive
+    links = run("ip", "-br", "link")
+    rules = run("nft", "list", "set", "inet", "wso", "guests")
+    assert links.count("virbrweb") == links.count("vnetweb") == rules.count("virbrweb") == len(alive)
+    if alive:
+        live = daemon.call("domain.status")["domains"][0]["live"]["qemu_status"]
+        assert (live == "running") == (domains[0]["state"] == "running"), live
+    return domains[0] if domains else None
+
+
+def state_of(domain):
+    return domain and domain["state"]
+
+
+def disk():
+    return (DISK.stat().st_ino, DISK.read_bytes()) if DISK.exists() else None
+
+
+class Bench:
+    """A daemon whose writes can be made to fail, and what its host is like without a domain."""
+
+    def __init__(self, lab, faults):
+        self.lab, self.faults = lab, faults
+        self.daemon = lab.start_daemon(wrapper=faults.wrapper)
+        self.empty = everything(self.daemon)
+
+    def restart(self):
+        self.daemon.stop(signal.SIGKILL)
+        self.lab.daemons.remove(self.daemon)
+        self.daemon = self.lab.start_daemon(wrapper=self.faults.wrapper)
+
+    def finish(self, operation):
+        """All is well again: what is left to do of the operation succeeds."""
+        state = state_of(look(self.daemon))
+        if state != operation.after:
+            assert operation.request(self.daemon) == ""
+            assert state_of(look(self.daemon)) == operation.after
+        if operation.after is not None:
+            self.daemon.call("domain.destroy", domain_name="web")
+        assert everything(self.daemon) == self.empty
+
+
+@pytest.fixture
+def bench(lab):
+    faults = FileFaults(STATE, DISKS)
+    yield Bench(lab, faults)
+    faults.disarm()
+
+
+def strike(bench, operation, fault, n, crash):
+    """The operation with a fault from the n-th write on; the calls that were struck."""
+    prepare(bench.daemon, operation.before)
+    before, disk_before = look(bench.daemon), disk()
+    bench.faults.arm(fault, after=n)
+    error = operation.request(bench.daemon)
+    listed = None
+    if error != "killed":
+        listed = look(bench.daemon)
+        if error:
+            assert re.search(WRITE_ERROR, error)
+            assert state_of(listed) in (operation.before, "stopped")
+        else:
+            assert state_of(listed) == operation.after
+    if error == "killed" or crash:
+        bench.daemon.stop(signal.SIGKILL)
+        struck = bench.faults.disarm()
+        bench.restart()
+        found = look(bench.daemon)
+        if error != "killed" and state_of(listed) != state_of(found):
+            # Half a destruction, which the start has brought to its end.
+            assert (operation.after, state_of(listed), found) == (None, "stopped", None)
+        assert state_of(found) in (operation.before, operation.after)
+    else:
+        struck = bench.faults.disarm()
+        found = listed
+    if state_of(found) == operation.before == "paused":
+        assert found["pid"] == before["pid"]
+    if found and before:
+        half_destroyed = operation.after is None and state_of(found) == "stopped"
+        assert disk() == disk_before or (half_destroyed and disk() is None)
+    bench.finish(operation)
+    return struck
+
+
+@every_operation
+@pytest.mark.parametrize(
+    ("fault", "crash"),
+    [(full_disk, False), (full_disk, True), (failing_sync, False), (failing_sync, True), (kill, True)],
+    ids=["full", "full-crash", "sync", "sync-crash", "kill"],
+)  # fmt: skip
+def test_every_write_fails(bench, operation, fault, crash):
+    n = 0
+    while struck := strike(bench, operation, fault, n, crash):
+        print(f"after {n} writes: {struck}")
+        n += 1
+    assert n >= (operation.n_syncs if fault is failing_sync else operation.n_writes)
+
+
+@pytest.mark.parametrize("policy", ["no", "always"])
+@pytest.mark.parametrize("fault", [full_disk, failing_sync], ids=["full", "sync"])
+def test_a_qemu_that_ends(bench, fault, policy):
+    """Its network goes, and the list says so; with a restart policy it is back when the disk is well."""
+    daemon, n, struck = bench.daemon, 0, True
+    while struck:
+        state = daemon.launch_paused("web", restart=policy)
+        before = disk()
+        bench.faults.arm(fault, after=n)
+        os.kill(state["pid"], signal.SIGKILL)
+        wait_until(lambda: seen_to(daemon, state["pid"], "stopped", "paused"), "its end is seen to")
+        struck = bench.faults.disarm()
+        if policy == "no":
+            assert state_of(look(daemon)) == "stopped"
+            assert daemon.call("domain.start", domain_name="web", paused=True)
+        wait_until(lambda: seen_to(daemon, state["pid"], "paused"), "it is back")
+        assert state_of(look(daemon)) == "paused"
+        assert disk() == before
+        daemon.call("domain.destroy", domain_name="web")
+        assert everything(daemon) == bench.empty
+        n += 1
+    assert n > 4
+
+
+def seen_to(daemon, old_pid, *states):
+    domain = daemon.call("domain.list")["domains"][0]
+    return domain["pid"] != old_pid and domain["state"] in states
+
+
+def damage(record, kind):
+    if kind == "damaged":
+        record.write_text("{")
+    else:
+        text = record.read_text()
+        record.write_text(text.replace('"state":"paused"', f'"state":"{kind}"'))
+
+
+@pytest.mark.parametrize("kind", ["paused", "stopping", "starting", "launching", "destroying", "damaged"])
+def test_a_start_with_a_full_disk(bench, kind):
+    """One domain that it cannot write of does not keep the daemon from the others."""
+    n, struck = 0, True
+    while struck:
+        web = bench.daemon.launch_paused("web")
+        other = bench.daemon.launch_paused("other")
+        bench.daemon.stop(signal.SIGKILL)
+        if kind == "paused":
+            os.kill(other["pid"], signal.SIGKILL)
+            wait_until(lambda: qemus() == [web["pid"]], "QEMU ends")
+        damage(STATE / "domains/other.json", kind)
+        bench.faults.arm(full_disk, after=n)
+        bench.restart()
+        states = {domain["domain_name"]: domain for domain in bench.daemon.call("domain.list")["domains"]}
+        assert states.pop("web") == web
+        assert "other" not in states or states["other"]["state"] in ("stopped", "running", "paused")
+        struck = bench.faults.disarm()
+        bench.restart()
+        n += 1
+        for domain in bench.daemon.call("domain.list")["domains"]:
+            bench.daemon.call("domain.destroy", domain_name=domain["domain_name"])
+        if kind == "damaged":
+            break
+        assert everything(bench.daemon) == bench.empty
+
+
+@contextlib.contextmanager
+def no_space():
+    with open(STATE / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(bytes(4096)):
+            pass
+    yield
+    (STATE / "filler").unlink()
+
+
+@contextlib.contextmanager
+def read_only():
+    run("mount", "--bind", STATE, STATE)
+    run("mount", "-o", "remount,ro,bind", STATE)
+    yield
+    run("umount", STATE)
+
+
+@pytest.fixture
+def state_on_a_disk_of_its_own(lab):
+    STATE.mkdir(parents=True)
+    run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", STATE)
+    yield lab
+    for pid in [daemon.process.pid for daemon in lab.daemons] + qemus():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    run("umount", "--recursive", "--lazy", STATE)
+
+
+@every_operation
+@pytest.mark.parametrize(
+    ("fault", "says"), [(no_space, "No space left on device"), (read_only, "Read-only file system")]
+)
+def test_a_real_disk(state_on_a_disk_of_its_own, operation, fault, says):
+    lab = state_on_a_disk_of_its_own
+    daemon = lab.start_daemon()
+    prepare(daemon, operation.before)
+    before, disk_before = look(daemon), disk()
+    with fault():
+        assert says in operation.request(daemon)
+        assert look(daemon) == before
+        daemon.stop(signal.SIGKILL)
+        again = lab.start_daemon(ready=False)
+        if fault is read_only:
+            assert again.process.wait(20) == 1
+            assert f"{STATE}/lock: Read-only file system" in again.log
+            assert qemus() == ([before["pid"]] if before and before["pid"] else [])
+        else:
+            assert look(again.wait_ready()) == before
+            again.stop(signal.SIGKILL)
+    daemon = lab.start_daemon()
+    assert look(daemon) == before
+    assert disk() == disk_before
+    assert operation.request(daemon) == ""
+    assert state_of(look(daemon)) == operation.after
