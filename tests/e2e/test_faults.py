@@ -180,6 +180,32 @@ def test_a_full_disk(lab, full):
         run("umount", directory)
 
 
+def test_a_state_directory_that_has_become_read_only(lab):
+    daemon = lab.start_daemon()
+    directory = daemon.workdir
+    web = daemon.launch_paused("web")
+    run("mount", "--bind", directory, directory)
+    try:
+        run("mount", "-o", "remount,ro,bind", directory)
+        for method, params in {
+            "domain.stop": {"force": True, "timeout_ms": 0},
+            "domain.resume": {},
+            "domain.destroy": {},
+        }.items():
+            with pytest.raises(RpcError, match="Read-only file system"):
+                daemon.call(method, domain_name="web", **params)
+        with pytest.raises(RpcError, match="Read-only file system"):
+            daemon.launch_paused("other")
+        (domain,) = daemon.call("domain.list")["domains"]
+        assert (domain["state"], domain["pid"]) == ("paused", web["pid"])
+        assert qemus() == [web["pid"]]
+        assert "virbrweb" in run("nft", "list", "ruleset")
+    finally:
+        run("umount", "--lazy", directory)
+    daemon.call("domain.stop", domain_name="web", force=True, timeout_ms=0)
+    daemon.call("domain.destroy", domain_name="web")
+
+
 def test_a_kernel_without_nf_tables(lab):
     NETLINK_NETFILTER = "12"
     refuse = ["/usr/bin/python3", SUPPORT / "refuse_socket.py", NETLINK_NETFILTER]
