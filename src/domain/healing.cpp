@@ -38,7 +38,7 @@ Task<> Server::State::watch_links() {
     for (auto& [domain_name, domain] : domains) {
       const domain::DomainPlan& plan = domain.record.plan;
       if (damage.overrun || damage.links.contains(plan.bridge_name()) ||
-          damage.links.contains(plan.tap_name()))
+          damage.links.contains(plan.tap_name()) || damage.rerouted.contains(plan.address))
         suspect(domain_name, domain);
     }
   }
@@ -70,6 +70,8 @@ Task<> Server::State::mend_network(std::string domain_name) {
     const auto qemu = co_await host.find_qemu(record);
     if (!qemu) break;
     if (retry == first_retry) emit("network.damaged", domain_name, {{"problem", error.what()}});
+    // A tap that is gone does not come back, and what else is damaged of its network is no matter.
+    if (error.code() == Errc::not_found) break;
     asio::steady_timer pause(executor, retry);
     co_await pause.async_wait(asio::use_awaitable);
     retry = std::min(2 * retry, last_retry);

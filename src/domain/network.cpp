@@ -50,7 +50,11 @@ Networks::Networks(const Settings& settings)
 
 std::vector<KeptNetwork> Networks::start(const std::vector<DomainPlan>& running,
                                          const std::vector<DomainPlan>& gone) {
-  check_subnet_is_free();
+  // Domains that run are not left without a server for it: to launch more is refused.
+  if (running.empty())
+    check_subnet_is_free();
+  else if (const auto overlap = find_overlap())
+    log::error("{}", *overlap);
   const std::vector<nft::Guest> kept = guests_of_nobody(running, gone);
   guests_ = kept;
   for (const auto& plan : running) guests_.push_back(firewall_guest(plan, settings_));
@@ -110,9 +114,12 @@ void Networks::remove_bridges_of_nobody() {
   if (any_dying) net::delete_group(socket_.get(), net::dying_link_group);
 }
 
+std::optional<std::string> Networks::find_overlap() {
+  return net::find_overlap(socket_.get(), settings_.subnet, net::link_group);
+}
+
 void Networks::check_subnet_is_free() {
-  const auto overlap = net::find_overlap(socket_.get(), settings_.subnet, net::link_group);
-  if (overlap) throw Error(Errc::already_exists, "{}", *overlap);
+  if (const auto overlap = find_overlap()) throw Error(Errc::already_exists, "{}", *overlap);
 }
 
 UniqueFd Networks::build(const DomainPlan& plan) {

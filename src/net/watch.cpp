@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
@@ -38,13 +39,25 @@ int loser_of(const NetlinkMessage& message) {
   return 0;
 }
 
-bool stops_forwarding(const NetlinkMessage& message) {
-  if (message.type != RTM_NEWNETCONF) return false;
+// The link that was forbidden to forward IPv4 packets, or NETCONFA_IFINDEX_ALL; 0 for all else.
+int stopped_forwarding(const NetlinkMessage& message) {
+  if (message.type != RTM_NEWNETCONF) return 0;
   const auto header = value_in<netconfmsg>(message.body);
   const auto forwarding = find_attribute(message, sizeof(netconfmsg), NETCONFA_FORWARDING);
-  return header && header->ncm_family == AF_INET && forwarding &&
-         number_in<netconfmsg>(message, NETCONFA_IFINDEX) == NETCONFA_IFINDEX_ALL &&
-         value_in<int>(*forwarding) == 0;
+  const bool stopped =
+      header && header->ncm_family == AF_INET && forwarding && value_in<int>(*forwarding) == 0;
+  return stopped ? number_in<netconfmsg>(message, NETCONFA_IFINDEX) : 0;
+}
+
+// The host whose route was replaced in place, of which no removal tells.
+std::optional<Ipv4Address> rerouted_host(const NetlinkMessage& message) {
+  if (message.type != RTM_NEWROUTE || (message.flags & NLM_F_REPLACE) == 0) return std::nullopt;
+  const auto header = value_in<rtmsg>(message.body);
+  const auto destination = find_attribute(message, sizeof(rtmsg), RTA_DST);
+  const auto address = destination ? value_in<std::uint32_t>(*destination) : std::nullopt;
+  if (!header || header->rtm_family != AF_INET || header->rtm_dst_len != 32 || !address)
+    return std::nullopt;
+  return Ipv4Address{ntohl(*address)};
 }
 
 }  // namespace
@@ -60,10 +73,15 @@ void OwnLinks::learn(const std::vector<Link>& links) {
 void OwnLinks::follow(const NetlinkMessage& message, Damage& damage) {
   if (message.type == RTM_NEWLINK || message.type == RTM_DELLINK)
     follow_link(message, damage);
-  else if (const auto known = links_.find(loser_of(message)); known != links_.end())
-    damage.links.insert(known->second.name);
-  else if (stops_forwarding(message))
+  else if (const auto loser = links_.find(loser_of(message)); loser != links_.end())
+    damage.links.insert(loser->second.name);
+  else if (const auto host = rerouted_host(message);
+           host && !links_.contains(number_in<rtmsg>(message, RTA_OIF)))
+    damage.rerouted.insert(*host);
+  else if (const int stopped = stopped_forwarding(message); stopped == NETCONFA_IFINDEX_ALL)
     damage.forwarding = true;
+  else if (const auto link = links_.find(stopped); link != links_.end())
+    damage.links.insert(link->second.name);
 }
 
 void OwnLinks::follow_link(const NetlinkMessage& message, Damage& damage) {

@@ -16,6 +16,11 @@ DAMAGES = {
     "tap out of the bridge": ("ip link set vnetweb nomaster", "vnetweb in"),
     "address removed": ("ip address flush dev virbrweb", "address 192.168.100.1"),
     "route removed": ("ip route delete {address} dev virbrweb", "route to {address}"),
+    "route replaced": ("ip route replace {address} via 203.0.113.1", "route to {address}"),
+    "forwarding off on the bridge": (
+        "echo 0 >/proc/sys/net/ipv4/conf/virbrweb/forwarding",
+        "forwarding on virbrweb",
+    ),
     "neighbour removed": ("ip neigh delete {address} dev virbrweb", "neighbour {address}"),
     "element removed": ("nft delete element inet wso bridges '{{ virbrweb }}'", "table inet wso"),
     "set flushed": ("nft flush set inet wso guests", "table inet wso"),

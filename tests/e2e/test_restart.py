@@ -34,6 +34,22 @@ def test_to_start_again_changes_nothing(lab, daemon):
         assert everything(daemon) == before
 
 
+def test_domains_are_taken_over_though_their_subnet_is_not_free_any_more(lab, daemon):
+    """As when a VPN has come up: the ones that run can be managed, and no more are launched."""
+    state = daemon.launch_paused("web")
+    daemon.stop(signal.SIGKILL)
+    run("ip", "route", "add", "192.168.0.0/16", "via", "203.0.113.1")
+    try:
+        again = lab.start_daemon()
+        assert again.call("domain.list")["domains"] == [state]
+        assert "overlaps 192.168.0.0/16" in again.log
+        with pytest.raises(RpcError, match="overlaps"):
+            again.launch_paused("other")
+        again.call("domain.destroy", domain_name="web")
+    finally:
+        run("ip", "route", "delete", "192.168.0.0/16")
+
+
 def test_a_domain_that_ended_meanwhile_is_stopped(lab, daemon):
     pid = daemon.launch_paused("web")["pid"]
     daemon.stop()

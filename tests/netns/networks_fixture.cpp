@@ -78,6 +78,7 @@ Seen NetworksTest::seen(int patience_ms) {
     patience_ms = 0;
     const net::Damage damage = networks_.link_watch().read();
     all.damage.links.insert(damage.links.begin(), damage.links.end());
+    all.damage.rerouted.insert(damage.rerouted.begin(), damage.rerouted.end());
     all.damage.forwarding |= damage.forwarding;
     all.damage.overrun |= damage.overrun;
     all.firewall |= networks_.firewall_watch().read();

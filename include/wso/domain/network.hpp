@@ -2,6 +2,7 @@
 // firewall elements. Synchronous: called on the worker thread only.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,8 @@ class Networks {
   // bridge of ours that belongs to none of them, and lets the host forward packets. A bridge with a
   // tap of ours in it has a QEMU that runs, be it one whose record cannot be read: it is left
   // alone, keeps its rules, and is returned, as its name and address must not be given to another.
-  // Those of `gone` are not, be their taps still about to vanish.
+  // Those of `gone` are not, be their taps still about to vanish. A subnet that is not free is
+  // Errc::already_exists, unless domains run in it.
   std::vector<KeptNetwork> start(const std::vector<DomainPlan>& running,
                                  const std::vector<DomainPlan>& gone = {});
 
@@ -64,6 +66,7 @@ class Networks {
   nft::Watch& firewall_watch() { return firewall_watch_; }
 
  private:
+  std::optional<std::string> find_overlap();
   void check_subnet_is_free();
   std::vector<nft::Guest> guests_of_nobody(const std::vector<DomainPlan>& running,
                                            const std::vector<DomainPlan>& gone);

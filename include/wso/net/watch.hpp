@@ -13,11 +13,16 @@ namespace wso::net {
 
 struct Damage {
   // Links of ours that were deleted, renamed, brought down, given another MAC address, taken out
-  // of their bridge or our group, or that lost an IPv4 address, a route or a neighbour.
+  // of their bridge or our group, forbidden to forward, or that lost an IPv4 address, a route or a
+  // neighbour.
   std::set<std::string> links;
+  // Those whose route was replaced by one that does not lead to a link of ours.
+  std::set<Ipv4Address> rerouted;
   bool forwarding = false;  // net.ipv4.ip_forward was switched off
   bool overrun = false;     // notifications were lost: anything may be damaged
-  [[nodiscard]] bool none() const { return links.empty() && !forwarding && !overrun; }
+  [[nodiscard]] bool none() const {
+    return links.empty() && rerouted.empty() && !forwarding && !overrun;
+  }
   bool operator==(const Damage&) const = default;
 };
 

@@ -65,10 +65,12 @@ std::string address_text(unsigned char family, int index) {
   return bytes_of(header);
 }
 
-std::string route_text(unsigned char family, int index) {
+std::string route_text(unsigned char family, int index, unsigned char prefix_length = 32) {
   rtmsg header{};
   header.rtm_family = family;
-  return bytes_of(header) + attribute(RTA_OIF, bytes_of(index));
+  header.rtm_dst_len = prefix_length;
+  return bytes_of(header) + attribute(RTA_DST, "\xc0\xa8\x64\x07") +
+         attribute(RTA_OIF, bytes_of(index));
 }
 
 std::string forwarding_text(unsigned char family, int index, int forwarding) {
@@ -95,17 +97,17 @@ class OwnLinksTest : public testing::Test {
     links_.learn({bridge, tap});
   }
 
-  Damage after(int type, const std::string& body) {
+  Damage after(int type, const std::string& body, int flags = 0) {
     Damage damage;
-    links_.follow({type, 0, 0, body}, damage);
+    links_.follow({type, flags, 0, body}, damage);
     return damage;
   }
 
   OwnLinks links_;
 };
 
-const Damage bridge_damage{{"virbrweb"}};
-const Damage tap_damage{{"vnetweb"}};
+const Damage bridge_damage{{"virbrweb"}, {}};
+const Damage tap_damage{{"vnetweb"}, {}};
 
 TEST_F(OwnLinksTest, TurnsForTheWorseAreDamage) {
   EXPECT_EQ(after(RTM_NEWLINK, text_of({.up = false})), bridge_damage);
@@ -127,12 +129,24 @@ TEST_F(OwnLinksTest, LossesAreDamage) {
   EXPECT_TRUE(after(RTM_DELNEIGH, neighbour_text(AF_INET, 6)).none());
 }
 
-TEST_F(OwnLinksTest, ForwardingIsThatOfAllLinks) {
-  const Damage damage{{}, true};
+TEST_F(OwnLinksTest, ARouteThatIsReplacedByOthersIsDamage) {
+  const Damage damage{{}, {parse_ipv4("192.168.100.7")}};
+  EXPECT_EQ(after(RTM_NEWROUTE, route_text(AF_INET, 9), NLM_F_REPLACE), damage);
+  EXPECT_EQ(after(RTM_NEWROUTE, route_text(AF_INET, 0), NLM_F_REPLACE), damage);  // a blackhole
+  EXPECT_TRUE(after(RTM_NEWROUTE, route_text(AF_INET, bridge_index), NLM_F_REPLACE).none());
+  EXPECT_TRUE(after(RTM_NEWROUTE, route_text(AF_INET, 9), NLM_F_CREATE).none());
+  EXPECT_TRUE(after(RTM_NEWROUTE, route_text(AF_INET, 9, 24), NLM_F_REPLACE).none());
+  EXPECT_TRUE(after(RTM_NEWROUTE, route_text(AF_INET6, 9), NLM_F_REPLACE).none());
+}
+
+TEST_F(OwnLinksTest, ForwardingIsThatOfAllLinksOrOfOurs) {
+  const Damage damage{{}, {}, true};
   EXPECT_EQ(after(RTM_NEWNETCONF, forwarding_text(AF_INET, NETCONFA_IFINDEX_ALL, 0)), damage);
   EXPECT_TRUE(after(RTM_NEWNETCONF, forwarding_text(AF_INET, NETCONFA_IFINDEX_ALL, 1)).none());
   EXPECT_TRUE(after(RTM_NEWNETCONF, forwarding_text(AF_INET, NETCONFA_IFINDEX_DEFAULT, 0)).none());
-  EXPECT_TRUE(after(RTM_NEWNETCONF, forwarding_text(AF_INET, bridge_index, 0)).none());
+  EXPECT_EQ(after(RTM_NEWNETCONF, forwarding_text(AF_INET, bridge_index, 0)), bridge_damage);
+  EXPECT_TRUE(after(RTM_NEWNETCONF, forwarding_text(AF_INET, bridge_index, 1)).none());
+  EXPECT_TRUE(after(RTM_NEWNETCONF, forwarding_text(AF_INET, 9, 0)).none());
   EXPECT_TRUE(after(RTM_NEWNETCONF, forwarding_text(AF_INET6, NETCONFA_IFINDEX_ALL, 0)).none());
   EXPECT_TRUE(after(RTM_DELNETCONF, forwarding_text(AF_INET, NETCONFA_IFINDEX_ALL, 0)).none());
 }
@@ -146,7 +160,7 @@ TEST_F(OwnLinksTest, WhatWeDeleteAndWhatComesIsNoDamage) {
   EXPECT_TRUE(after(RTM_NEWLINK, text_of({.index = 7, .name = "virbrdb"})).none());
   EXPECT_TRUE(after(RTM_NEWLINK, text_of({.index = 8, .name = "vnetdb", .up = false})).none());
   EXPECT_TRUE(after(RTM_NEWLINK, text_of({.index = 8, .name = "vnetdb", .master = 7})).none());
-  EXPECT_EQ(after(RTM_NEWLINK, text_of({.index = 8, .name = "vnetdb"})), (Damage{{"vnetdb"}}));
+  EXPECT_EQ(after(RTM_NEWLINK, text_of({.index = 8, .name = "vnetdb"})), (Damage{{"vnetdb"}, {}}));
 }
 
 TEST_F(OwnLinksTest, WhatIsOfOthersIsNoDamage) {
@@ -174,6 +188,7 @@ TEST_F(OwnLinksTest, WhatIsCutShortDoesNoHarm) {
       {RTM_DELLINK, text_of({})},
       {RTM_DELADDR, address_text(AF_INET, bridge_index)},
       {RTM_DELROUTE, route_text(AF_INET, bridge_index)},
+      {RTM_NEWROUTE, route_text(AF_INET, 9)},
       {RTM_DELNEIGH, neighbour_text(AF_INET, bridge_index)},
       {RTM_NEWNETCONF, forwarding_text(AF_INET, NETCONFA_IFINDEX_ALL, 0)}};
   for (const auto& [type, body] : messages)
@@ -181,7 +196,7 @@ TEST_F(OwnLinksTest, WhatIsCutShortDoesNoHarm) {
       // A copy of that size, so that a sanitizer sees a byte read too far.
       const std::vector<char> cut(body.begin(), body.begin() + static_cast<long>(size));
       Damage damage;
-      links_.follow({type, 0, 0, {cut.data(), cut.size()}}, damage);
+      links_.follow({type, NLM_F_REPLACE, 0, {cut.data(), cut.size()}}, damage);
       EXPECT_FALSE(damage.overrun || damage.forwarding) << type << " " << size;
     }
 }
@@ -196,7 +211,7 @@ TEST_F(OwnLinksTest, NonsenseDoesNoHarm) {
       body[random() % body.size()] = static_cast<char>(random());
     const int type = RTM_NEWLINK + static_cast<int>(random() % 80);
     Damage damage;
-    links_.follow({type, 0, 0, {body.data(), body.size()}}, damage);
+    links_.follow({type, NLM_F_REPLACE, 0, {body.data(), body.size()}}, damage);
     EXPECT_LE(damage.links.size(), 1U);
   }
 }
