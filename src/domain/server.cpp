@@ -203,6 +203,7 @@ Task<DomainState> Server::launch_domain(DomainSpec spec) {
 
 Task<DomainState> Server::destroy_domain(std::string domain_name, bool keep_disk) {
   State& state = *state_;
+  state.expect(domain_name, domain::Verb::destroy);
   State::Domain& domain = state.find(domain_name);
   domain::expect_transition(domain_name, domain.record.state, domain::Verb::destroy);
   DomainState last = state.shown(domain);

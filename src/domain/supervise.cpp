@@ -278,16 +278,15 @@ Task<> Server::State::check_health(std::string domain_name) {
   const net::Ipv4Address address = find(domain_name).record.plan.address;
   co_await pause_for(milliseconds(check.initial_delay_ms));
   while (true) {
-    // A guest that is paused cannot answer, and is not ill.
-    if (find(domain_name).record.state == RunState::running) {
+    // A guest that is paused or reboots cannot answer, and is not ill.
+    if (expects_answers(find(domain_name))) {
       const milliseconds limit(check.timeout_ms);
       auto probing = check.probe == HealthProbe::ping
                          ? domain::answers_ping(address, limit)
                          : domain::accepts_tcp(address, check.port, limit);
       const bool success = co_await std::move(probing);
       Domain& domain = find(domain_name);
-      const bool still = domain.record.state == RunState::running;
-      if (still && domain.health.observe(success)) {
+      if (expects_answers(domain) && domain.health.observe(success)) {
         const HealthState state = domain.health.state();
         domain.changed->notify();
         emit("domain.health", domain_name, {{"healthcheck_state", name(state)}});
@@ -299,6 +298,10 @@ Task<> Server::State::check_health(std::string domain_name) {
 }
 
 bool Server::State::begin_healing(const std::string& domain_name) {
+bool Server::State::expects_answers(const Domain& domain) {
+  return domain.record.state == RunState::running && !domain.rebooting;
+}
+
   Domain& domain = find(domain_name);
   domain::DomainRecord record = domain.record;
   const UnhealthyAction action = record.plan.spec.health.on_unhealthy;

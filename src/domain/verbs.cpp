@@ -8,6 +8,21 @@ namespace wso {
 
 using domain::Verb;
 
+std::optional<domain::Transition> Server::State::expect(const std::string& domain_name, Verb verb,
+                                                        bool force) {
+  const Domain& domain = find(domain_name);
+  if (const auto other = domain.claimed.lock())
+    throw Error(Errc::busy, "{} is busy ({} under way): try again when that is done", domain_name,
+                domain::name(*other));
+  return domain::expect_transition(domain_name, domain.record.state, verb, force);
+}
+
+std::shared_ptr<const Verb> Server::State::claim(const std::string& domain_name, Verb verb) {
+  auto claim = std::make_shared<const Verb>(verb);
+  find(domain_name).claimed = claim;
+  return claim;
+}
+
 Task<> Server::State::bring_up(std::string domain_name, bool paused) {
   Domain& waiting = find(domain_name);
   if (waiting.pause) waiting.pause->cancel();
@@ -34,9 +49,9 @@ Task<> Server::State::bring_up(std::string domain_name, bool paused) {
 
 Task<VerbResult> Server::start_domain(std::string domain_name, bool paused) {
   State& state = *state_;
-  State::Domain& domain = state.find(domain_name);
-  const auto allowed = domain::expect_transition(domain_name, domain.record.state, Verb::start);
+  const auto allowed = state.expect(domain_name, Verb::start);
   if (allowed) {
+    State::Domain& domain = state.find(domain_name);
     domain.record.n_restarts = 0;
     domain.record.restart_pending = false;
     co_await state.bring_up(domain_name, paused);
@@ -139,9 +154,7 @@ Task<> Server::State::record_state(std::string domain_name, RunState state) {
 
 Task<VerbResult> Server::stop_domain(std::string domain_name, bool force, milliseconds limit) {
   State& state = *state_;
-  State::Domain& domain = state.find(domain_name);
-  const RunState before = domain.record.state;
-  const auto allowed = domain::expect_transition(domain_name, before, Verb::stop, force);
+  const auto allowed = state.expect(domain_name, Verb::stop, force);
   if (allowed) co_await state.stop(domain_name, force, limit, "stopped on request");
   State::Domain& stopped = state.find(domain_name);
   // Whoever stops it does not want it back.
@@ -157,9 +170,9 @@ Task<VerbResult> Server::stop_domain(std::string domain_name, bool force, millis
 
 Task<VerbResult> Server::reboot_domain(std::string domain_name, milliseconds limit) {
   State& state = *state_;
-  State::Domain& domain = state.find(domain_name);
-  domain::expect_transition(domain_name, domain.record.state, Verb::reboot);
-  domain.rebooting = true;
+  state.expect(domain_name, Verb::reboot);
+  const auto claim = state.claim(domain_name, Verb::reboot);
+  state.find(domain_name).rebooting = true;
   const auto anew = [](const State::Domain& rebooting) { return !rebooting.rebooting; };
   const auto ask_guest = [&state, &domain_name, limit, &anew]() -> Task<> {
     co_await state.press_power_button(domain_name, limit);
@@ -212,23 +225,24 @@ Task<> Server::State::record_as_is(std::string domain_name) {
 
 Task<VerbResult> Server::reset_domain(std::string domain_name) {
   State& state = *state_;
-  domain::expect_transition(domain_name, state.find(domain_name).record.state, Verb::reset);
+  state.expect(domain_name, Verb::reset);
+  const auto claim = state.claim(domain_name, Verb::reset);
   co_await state.command(domain_name, "system_reset");
   co_return VerbResult{state.shown(state.find(domain_name)), true};
 }
 
 Task<VerbResult> Server::pause_domain(std::string domain_name) {
   State& state = *state_;
-  const RunState before = state.find(domain_name).record.state;
-  const auto allowed = domain::expect_transition(domain_name, before, Verb::pause);
+  const auto allowed = state.expect(domain_name, Verb::pause);
+  const auto claim = state.claim(domain_name, Verb::pause);
   if (allowed) co_await state.switch_vcpus(domain_name, "stop", allowed->after);
   co_return VerbResult{state.shown(state.find(domain_name)), allowed.has_value()};
 }
 
 Task<VerbResult> Server::resume_domain(std::string domain_name) {
   State& state = *state_;
-  const RunState before = state.find(domain_name).record.state;
-  const auto allowed = domain::expect_transition(domain_name, before, Verb::resume);
+  const auto allowed = state.expect(domain_name, Verb::resume);
+  const auto claim = state.claim(domain_name, Verb::resume);
   if (allowed) co_await state.switch_vcpus(domain_name, "cont", allowed->after);
   co_return VerbResult{state.shown(state.find(domain_name)), allowed.has_value()};
 }

@@ -98,6 +98,20 @@ def test_a_domain_in_transition_is_busy(daemon, verb):
         assert error.value.code == "busy"
 
 
+@pytest.mark.parametrize("verb", (*VERBS, "destroy"))
+def test_a_domain_that_reboots_is_busy(daemon, verb):
+    bring_to(daemon, "running")
+    with daemon.connect() as connection:
+        reboot = connection.send("domain.reboot", domain_name="web", timeout_ms=300)
+        refused = connection.send(f"domain.{verb}", domain_name="web")
+        answers = {answer["id"]: answer["error"] for answer in (connection.receive(), connection.receive())}
+        assert answers[refused]["data"]["code"] == "busy"
+        assert "reboot under way" in answers[refused]["message"]
+        # The guest has no ear for its power button.
+        assert answers[reboot]["data"]["code"] == "timeout"
+        assert connection.call("domain.reset", domain_name="web")["changed"]
+
+
 def test_a_stopped_domain_keeps_what_it_is_and_holds_nothing(daemon):
     before = kernel_state()
     launched = bring_to(daemon, "stopped")
