@@ -23,23 +23,28 @@ constexpr milliseconds longest_retry{10'000};
 
 std::shared_ptr<Console> Console::open(TaskGroup& tasks, asio::thread_pool& worker,
                                        std::string domain_name, std::filesystem::path socket_path,
-                                       std::filesystem::path log_path) {
+                                       std::filesystem::path log_path, UniqueFd connection) {
   const std::string what = "console of " + domain_name;
-  auto console = std::make_shared<Console>(tasks.executor(), worker, std::move(domain_name),
-                                           std::move(socket_path), std::move(log_path));
+  auto console =
+      std::make_shared<Console>(tasks.executor(), worker, std::move(domain_name),
+                                std::move(socket_path), std::move(log_path), std::move(connection));
   tasks.spawn(what, run(console));
   return console;
 }
 
 Console::Console(asio::any_io_executor executor, asio::thread_pool& worker, std::string domain_name,
-                 std::filesystem::path socket_path, std::filesystem::path log_path)
+                 std::filesystem::path socket_path, std::filesystem::path log_path,
+                 UniqueFd connection)
     : worker_(worker),
       domain_name_(std::move(domain_name)),
       socket_path_(std::move(socket_path)),
       log_path_(std::move(log_path)),
       socket_(executor),
       pause_(executor),
-      changed_(executor, Clock::time_point::max()) {}
+      changed_(executor, Clock::time_point::max()) {
+  if (connection) socket_.assign(asio::local::stream_protocol(), connection.get());
+  (void)connection.release();
+}
 
 void Console::close() {
   closed_ = true;
@@ -73,10 +78,12 @@ Task<> Console::stay_connected() {
 }
 
 Task<bool> Console::connect() {
-  check_socket_path(socket_path_);
-  const asio::local::stream_protocol::endpoint endpoint(socket_path_.native());
   boost::system::error_code failure;
-  co_await socket_.async_connect(endpoint, asio::redirect_error(asio::use_awaitable, failure));
+  if (!socket_.is_open()) {
+    check_socket_path(socket_path_);
+    const asio::local::stream_protocol::endpoint endpoint(socket_path_.native());
+    co_await socket_.async_connect(endpoint, asio::redirect_error(asio::use_awaitable, failure));
+  }
   // Asio takes a full queue of a UNIX socket for success, which only this tells apart.
   if (!failure) socket_.remote_endpoint(failure);
   if (!failure) socket_.non_blocking(true, failure);

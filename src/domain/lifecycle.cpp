@@ -19,10 +19,11 @@ Task<RunningDomain> run_qemu(Host& host, const DomainPlan& plan, DomainRecord re
   const UniqueFd tap = co_await host.build_network(plan);
   rollback.add("remove the network", [&] { return host.destroy_network(plan); });
 
-  const proc::Process process = co_await host.start_qemu(plan, files, tap);
+  StartedQemu qemu = co_await host.start_qemu(plan, files, tap);
+  const proc::Process process = qemu.process;
   rollback.add("stop QEMU", [&host, &plan, process] { return host.stop_qemu(plan, process); });
 
-  auto monitor = co_await host.connect_monitor(plan, process);
+  auto monitor = co_await host.connect_monitor(plan, qemu);
   co_await host.verify(plan, monitor);
   if (!paused) co_await host.resume(monitor);
 
@@ -31,7 +32,7 @@ Task<RunningDomain> run_qemu(Host& host, const DomainPlan& plan, DomainRecord re
   record.qemu = process.identity();
   record.started_at = now();
   co_await host.write_record(record);
-  co_return RunningDomain{std::move(record), process, std::move(monitor)};
+  co_return RunningDomain{std::move(record), std::move(qemu), std::move(monitor)};
 }
 
 Task<RunningDomain> launch_steps(Host& host, const DomainPlan& plan, Rollback& rollback) {
@@ -85,7 +86,7 @@ Task<> end_qemu(Host& host, const DomainRecord& record) {
   if (const auto qemu = co_await host.find_qemu(record)) {
     co_await host.stop_qemu(record.plan, *qemu);
   } else {
-    co_await host.remove_sockets(record.plan);
+    co_await host.remove_channels(record.plan);
   }
 }
 

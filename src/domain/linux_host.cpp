@@ -9,6 +9,7 @@
 #include <wso/base/file.hpp>
 #include <wso/base/log.hpp>
 #include <wso/base/unix_socket.hpp>
+#include <wso/domain/messages.hpp>
 #include <wso/domain/qemu_args.hpp>
 #include <wso/domain/rotated_log.hpp>
 #include <wso/guest/netconfig.hpp>
@@ -24,23 +25,24 @@ namespace {
 constexpr milliseconds terminate_limit{2000};
 constexpr milliseconds kill_limit{10'000};
 constexpr milliseconds exit_limit{2000};
-constexpr std::size_t log_tail_bytes = 2000;
+constexpr std::size_t last_words_bytes = 2000;
 constexpr mode_t script_mode = 0755;
 constexpr mode_t disk_mode = 0600;
 constexpr mode_t private_mode = 0600;
 
-// The end of what QEMU printed, on one line.
-std::string log_tail(const fs::path& path) {
-  const UniqueFd log(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (!log) return "";
-  const off_t size = ::lseek(log.get(), 0, SEEK_END);
-  const off_t start = std::max<off_t>(0, size - static_cast<off_t>(log_tail_bytes));
-  std::string text(log_tail_bytes, '\0');
-  const ssize_t got = ::pread(log.get(), text.data(), text.size(), start);
-  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
-  while (text.ends_with('\n')) text.pop_back();
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
+// What QEMU has printed and nobody has read yet goes into its log; the end of it, on one line, is
+// returned.
+std::string last_words(const UniqueFd& messages, const fs::path& log_path) {
+  std::string said = take_messages(messages).value_or("");
+  try {
+    append_to_log(log_path, said, log_limit);
+  } catch (const Error& error) {
+    log::warn("{}", error.what());
+  }
+  if (said.size() > last_words_bytes) said.erase(0, said.size() - last_words_bytes);
+  while (said.ends_with('\n')) said.pop_back();
+  std::replace(said.begin(), said.end(), '\n', ' ');
+  return said;
 }
 
 // Removes a name that only this daemon gives, in a directory that only root writes.
@@ -55,15 +57,23 @@ void remove_own(const fs::path& path, const FileIdentity& identity) {
     log::warn("{} is not the file that wso made, and is left alone", path.native());
 }
 
-proc::Spawned spawn_qemu(const DomainPlan& plan, const Settings& settings, const DomainFiles& files,
-                         const UniqueFd& tap) {
+struct SpawnedQemu {
+  proc::Spawned process;
+  UniqueFd console;
+  UniqueFd messages;
+};
+
+SpawnedQemu spawn_qemu(const DomainPlan& plan, const Settings& settings, const DomainFiles& files,
+                       const UniqueFd& tap) {
   const UniqueFd monitor = listen_unix(plan.monitor_path, private_mode);
   NewFileGuard monitor_guard(plan.monitor_path);
   const UniqueFd console = listen_unix(plan.console_path, private_mode);
   NewFileGuard console_guard(plan.console_path);
+  const UniqueFd output = create_message_pipe(plan.messages_path());
+  NewFileGuard messages_guard(plan.messages_path());
+  UniqueFd messages = open_message_pipe(plan.messages_path());
   put_log_aside(plan.log_path);
-  const UniqueFd log = create_new_file(plan.log_path, private_mode);
-  ::fcntl(log.get(), F_SETFL, O_APPEND);
+  create_log(plan.log_path);
 
   const QemuFds fds{monitor.get(),    console.get(),   tap.get(),
                     files.disk.get(), files.iso.get(), files.script.get()};
@@ -72,7 +82,7 @@ proc::Spawned spawn_qemu(const DomainPlan& plan, const Settings& settings, const
   spec.arguments = qemu_arguments(plan, settings.acceleration.name, fds);
   spec.inherited_fds = {fds.monitor, fds.console, fds.tap, fds.disk, fds.network_script};
   if (fds.iso >= 0) spec.inherited_fds.push_back(fds.iso);
-  spec.output_fd = log.get();
+  spec.output_fd = output.get();
   spec.uid = uid_of(plan, settings);
   spec.gid = spec.uid;
   if (const auto group = settings.acceleration.device_group) spec.supplementary_groups = {*group};
@@ -80,9 +90,10 @@ proc::Spawned spawn_qemu(const DomainPlan& plan, const Settings& settings, const
     auto spawned = proc::spawn(spec);
     monitor_guard.keep();
     console_guard.keep();
-    return spawned;
+    messages_guard.keep();
+    return {std::move(spawned), connect_unix(plan.console_path), std::move(messages)};
   } catch (const Error& error) {
-    const std::string said = log_tail(plan.log_path);
+    const std::string said = last_words(messages, plan.log_path);
     if (!said.empty()) throw Error(error.code(), "{}: {}", error.what(), said);
     if (error.code() == Errc::not_found || error.code() == Errc::permission)
       throw Error(error.code(),
@@ -234,11 +245,12 @@ Task<> LinuxHost::destroy_network(const DomainPlan& plan) {
   batch->outcome->get();
 }
 
-Task<proc::Process> LinuxHost::start_qemu(const DomainPlan& plan, const DomainFiles& files,
-                                          const UniqueFd& tap) {
+Task<StartedQemu> LinuxHost::start_qemu(const DomainPlan& plan, const DomainFiles& files,
+                                        const UniqueFd& tap) {
   auto spawned = co_await offload(
       worker_, [this, &plan, &files, &tap] { return spawn_qemu(plan, settings_, files, tap); });
-  co_return std::move(spawned).keep();
+  co_return StartedQemu{std::move(spawned.process).keep(), std::move(spawned.console),
+                        std::move(spawned.messages)};
 }
 
 Task<std::optional<proc::Process>> LinuxHost::find_qemu(const DomainRecord& record) {
@@ -253,6 +265,8 @@ Task<std::optional<proc::Process>> LinuxHost::find_qemu(const DomainRecord& reco
 }
 
 Task<> LinuxHost::stop_qemu(const DomainPlan& plan, const proc::Process& process) {
+  // Or its last words would go with it, if nobody else has the pipe open.
+  const UniqueFd messages = open_message_pipe(plan.messages_path());
   // QEMU answers SIGTERM by flushing its drives and leaving.
   process.send_signal(SIGTERM);
   auto ended = co_await detail::outcome_of(
@@ -264,11 +278,14 @@ Task<> LinuxHost::stop_qemu(const DomainPlan& plan, const proc::Process& process
     co_await with_deadline(fmt::format("QEMU (pid {}) after SIGKILL", process.identity().pid),
                            kill_limit, process.exited());
   }
-  co_await remove_sockets(plan);
+  co_await remove_channels(plan);
 }
 
-Task<> LinuxHost::remove_sockets(const DomainPlan& plan) {
+Task<> LinuxHost::remove_channels(const DomainPlan& plan) {
   return offload(worker_, [&plan] {
+    if (const UniqueFd messages = open_message_pipe(plan.messages_path()))
+      last_words(messages, plan.log_path);
+    unlink_own(plan.messages_path());
     for (const fs::path& path : {plan.monitor_path, plan.console_path}) {
       unlink_own(path);
       // Of a crash while listen_unix() was at work.
@@ -278,16 +295,20 @@ Task<> LinuxHost::remove_sockets(const DomainPlan& plan) {
 }
 
 Task<std::shared_ptr<qmp::Client>> LinuxHost::connect_monitor(const DomainPlan& plan,
-                                                              const proc::Process& process) {
+                                                              const StartedQemu& qemu) {
   auto connecting = qmp::Client::connect("QMP of " + plan.spec.domain_name, plan.monitor_path,
                                          settings_.qemu_start_limit);
   auto connected = co_await detail::outcome_of(std::move(connecting));
   if (!connected.error) co_return connected.get();
   // A monitor that hangs up mostly is a QEMU that has ended, which says why better than the socket.
   if (as_error(connected.error).code() == Errc::disconnected) {
-    auto ended = co_await detail::outcome_of(with_deadline("QEMU", exit_limit, process.exited()));
-    if (!ended.error)
-      throw Error(Errc::process, "QEMU {}: {}", ended.get(), log_tail(plan.log_path));
+    auto ended =
+        co_await detail::outcome_of(with_deadline("QEMU", exit_limit, qemu.process.exited()));
+    if (!ended.error) {
+      auto listen = [&] { return last_words(qemu.messages, plan.log_path); };
+      const std::string said = co_await offload(worker_, listen);
+      throw Error(Errc::process, "QEMU {}: {}", ended.get().describe(), said);
+    }
   }
   std::rethrow_exception(connected.error);
 }

@@ -35,13 +35,13 @@ class LinuxHost final : public Host {
   Task<> remove_files(const DomainRecord& record) override;
   Task<UniqueFd> build_network(const DomainPlan& plan) override;
   Task<> destroy_network(const DomainPlan& plan) override;
-  Task<proc::Process> start_qemu(const DomainPlan& plan, const DomainFiles& files,
-                                 const UniqueFd& tap) override;
+  Task<StartedQemu> start_qemu(const DomainPlan& plan, const DomainFiles& files,
+                               const UniqueFd& tap) override;
   Task<std::optional<proc::Process>> find_qemu(const DomainRecord& record) override;
   Task<> stop_qemu(const DomainPlan& plan, const proc::Process& process) override;
-  Task<> remove_sockets(const DomainPlan& plan) override;
+  Task<> remove_channels(const DomainPlan& plan) override;
   Task<std::shared_ptr<qmp::Client>> connect_monitor(const DomainPlan& plan,
-                                                     const proc::Process& process) override;
+                                                     const StartedQemu& qemu) override;
   Task<> verify(const DomainPlan& plan, const std::shared_ptr<qmp::Client>& monitor) override;
   Task<> resume(const std::shared_ptr<qmp::Client>& monitor) override;
 

@@ -72,6 +72,10 @@ net::MacAddress DomainPlan::bridge_mac() const {
   return bridge;
 }
 
+std::filesystem::path DomainPlan::messages_path() const {
+  return monitor_path.parent_path() / fmt::format("{}.messages", domain_id);
+}
+
 std::filesystem::path DomainPlan::console_log_path() const {
   return log_path.parent_path() / fmt::format("{}.console", spec.domain_name);
 }

@@ -4,6 +4,7 @@
 #include <wso/base/error.hpp>
 #include <wso/base/file.hpp>
 #include <wso/base/log.hpp>
+#include <wso/domain/messages.hpp>
 
 #include "server_state.hpp"
 
@@ -156,7 +157,10 @@ Task<> Server::State::adopt(std::string domain_name) {
     record.recreate_pending = false;
   }
   find(domain_name).adopting = true;
-  supervise({record, *process, nullptr});
+  domain::StartedQemu qemu;
+  qemu.process = *process;
+  qemu.messages = domain::open_message_pipe(record.plan.messages_path());
+  supervise({record, std::move(qemu), nullptr});
   // One that does not answer is waited for later, by who attends it.
   const auto known = [](const Domain& domain) { return domain.responsive || !domain.has_qemu(); };
   auto waiting = with_deadline("adoption", adopt_limit, wait_until(domain_name, known));

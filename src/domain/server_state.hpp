@@ -34,6 +34,7 @@ struct Server::State {
     bool adopting = false;
     bool guest_is_off = false;  // powered off, panicked, or gone with its QEMU
     bool ended_by_others = false;
+    std::uint64_t n_oom_kills = 0;  // of the whole host, when this began
     bool network_is_suspect = false;
     bool mending = false;
     bool rebooting = false;  // to be started anew when it has powered off
@@ -152,7 +153,6 @@ struct Server::State {
   bool host_was_restarted = false;
   std::vector<domain::KeptNetwork> kept_networks;
   std::uint64_t n_mended = 0;  // things that others had damaged
-  std::uint64_t n_oom_kills = proc::n_oom_kills();
 };
 
 }  // namespace wso

@@ -2,9 +2,11 @@
 // and probes the guest; and what is done when it ends by itself.
 #include <algorithm>
 #include <array>
+#include <csignal>
 
 #include <wso/base/error.hpp>
 #include <wso/base/log.hpp>
+#include <wso/domain/messages.hpp>
 #include <wso/domain/probe.hpp>
 
 #include "server_state.hpp"
@@ -55,8 +57,11 @@ void Server::State::supervise(domain::RunningDomain running) {
   domain.record = std::move(running.record);
   domain.run = std::make_shared<TaskGroup>(executor);
   const domain::DomainPlan& plan = domain.record.plan;
-  domain.console =
-      domain::Console::open(tasks, worker, domain_name, plan.console_path, plan.console_log_path());
+  domain.console = domain::Console::open(tasks, worker, domain_name, plan.console_path,
+                                         plan.console_log_path(), std::move(running.qemu.console));
+  if (running.qemu.messages)
+    spawn_for_run(domain, "keep the messages of " + domain_name,
+                  domain::keep_messages(worker, std::move(running.qemu.messages), plan.log_path));
   domain.running_since = Clock::now();
   domain.health = domain::Health(domain.record.plan.spec.health);
   domain.guest_is_off = false;
@@ -64,8 +69,9 @@ void Server::State::supervise(domain::RunningDomain running) {
   // Others may have been at its network while no daemon ran.
   const bool adopted = running.monitor == nullptr;
   domain.responsive = !adopted;
-  spawn_for_run(domain, "watch " + domain_name, watch(domain_name, running.process));
+  spawn_for_run(domain, "watch " + domain_name, watch(domain_name, running.qemu.process));
   spawn_for_run(domain, "attend " + domain_name, attend(domain_name, std::move(running.monitor)));
+  domain.n_oom_kills = proc::n_oom_kills();
   if (domain.health.state() != HealthState::none)
     spawn_for_run(domain, "check the health of " + domain_name, check_health(domain_name));
   domain.mending = false;
@@ -99,18 +105,19 @@ void Server::State::release(Domain& domain) {
 }
 
 Task<> Server::State::watch(std::string domain_name, proc::Process process) {
-  const std::string how = co_await process.exited();
-  log::info("{}: QEMU {}", domain_name, how);
+  const proc::Exit exit = co_await process.exited();
+  log::info("{}: QEMU {}", domain_name, exit.describe());
   // Why it ended, it may have said in its last words.
   if (const auto monitor = find(domain_name).monitor)
     co_await detail::outcome_of(with_deadline("last words", last_words, monitor->closed()));
   const bool by_others = find(domain_name).ended_by_others;
-  const bool no_memory = proc::n_oom_kills() != n_oom_kills;
-  n_oom_kills = proc::n_oom_kills();
-  guest_off(domain_name,
-            fmt::format("QEMU {}{}{}", how, by_others ? ", told to by somebody else" : "",
-                        no_memory ? ", perhaps for want of memory: see the kernel's log" : ""),
-            !by_others);
+  const bool killed = !exit.status && exit.signal_number.value_or(SIGKILL) == SIGKILL;
+  const bool no_memory = killed && proc::n_oom_kills() != find(domain_name).n_oom_kills;
+  guest_off(
+      domain_name,
+      fmt::format("QEMU {}{}{}", exit.describe(), by_others ? ", told to by somebody else" : "",
+                  no_memory ? ", perhaps for want of memory: see the kernel's log" : ""),
+      !by_others);
 }
 
 // Keeps a connection to the monitor for as long as QEMU lives.

@@ -25,6 +25,13 @@ std::uint64_t n_oom_kills() {
   return 0;
 }
 
+std::string Exit::describe() const {
+  if (status) return fmt::format("exited with status {}", *status);
+  if (signal_number)
+    return fmt::format("was killed by signal {} ({})", *signal_number, ::strsignal(*signal_number));
+  return "exited";
+}
+
 Process::Process(ProcessIdentity identity, UniqueFd pidfd)
     : identity_(identity), pidfd_(std::make_shared<const UniqueFd>(std::move(pidfd))) {}
 
@@ -83,7 +90,7 @@ bool Process::send_signal(int signal_number) const {
   throw_errno(fmt::format("send signal {} to process {}", signal_number, identity_.pid));
 }
 
-Task<std::string> Process::exited() const {
+Task<Exit> Process::exited() const {
   UniqueFd copy(::fcntl(pidfd_->get(), F_DUPFD_CLOEXEC, 0));
   if (!copy) throw_errno("duplicate a pidfd");
   asio::posix::stream_descriptor watched(co_await asio::this_coro::executor, copy.release());
@@ -93,10 +100,10 @@ Task<std::string> Process::exited() const {
   const int waited =
       ::waitid(P_PIDFD, static_cast<id_t>(watched.native_handle()), &info, WEXITED | WNOHANG);
   // Not a child, or one that whoever traces it has not let go of.
-  if (waited != 0 || info.si_pid == 0) co_return "exited";
-  if (info.si_code == CLD_EXITED) co_return fmt::format("exited with status {}", info.si_status);
-  co_return fmt::format("was killed by signal {} ({})", info.si_status,
-                        ::strsignal(info.si_status));
+  Exit exit;
+  if (waited != 0 || info.si_pid == 0) co_return exit;
+  (info.si_code == CLD_EXITED ? exit.status : exit.signal_number) = info.si_status;
+  co_return exit;
 }
 
 }  // namespace wso::proc

@@ -1,7 +1,9 @@
 """The life of a domain: its verbs, what guests do by themselves, and what is made of that."""
 
+import contextlib
 import json
 import os
+import pathlib
 import signal
 import subprocess
 
@@ -226,6 +228,46 @@ def test_a_qemu_that_ends(daemon, number):
     else:
         assert f"killed by signal {number.value}" in state["reason"]
     assert "virbrweb" not in run("ip", "link")
+
+
+@contextlib.contextmanager
+def memory_limit(pid, limit):
+    """The process in a memory cgroup of its own, of either version of cgroups, with a limit for what it takes from now on."""
+    hierarchy = pathlib.Path("/run/lab/cgroup")
+    hierarchy.mkdir()
+    group = hierarchy / f"wso-test-{os.urandom(4).hex()}"
+    mounted = subprocess.run(["mount", "-t", "cgroup", "-o", "memory", "cgroup", hierarchy], capture_output=True)
+    if mounted.returncode == 0:
+        limit_file = group / "memory.limit_in_bytes"
+    else:
+        run("mount", "-t", "cgroup2", "cgroup2", hierarchy)
+        (hierarchy / "cgroup.subtree_control").write_text("+memory")
+        limit_file = group / "memory.max"
+    group.mkdir()
+    try:
+        limit_file.write_text(str(limit))
+        (group / "cgroup.procs").write_text(str(pid))
+        yield
+    finally:
+        wait_until(lambda: not (group / "cgroup.procs").read_text(), "the cgroup is empty")
+        group.rmdir()
+        run("umount", hierarchy)
+
+
+def test_a_qemu_that_is_killed_for_want_of_memory(daemon):
+    launched = daemon.launch_paused("other")
+    pid = daemon.launch("web", paused=True, memory_kib=256 * 1024, iso_path=str(GUEST / "guest.iso"))["pid"]
+    with daemon.connect() as events, memory_limit(pid, 16 * 1024 * 1024):
+        events.call("events.subscribe")
+        daemon.call("domain.resume", domain_name="web")
+        state = wait_for_state(daemon, "stopped")
+        assert "signal 9 (Killed), perhaps for want of memory" in state["reason"]
+        seen = [events.receive()["params"]["event"] for _ in range(2)]
+        assert seen == ["domain.resumed", "domain.stopped"]
+    assert qemus() == [launched["pid"]]
+    # One that ends for another reason is not said to have lacked memory.
+    os.kill(launched["pid"], signal.SIGABRT)
+    assert "memory" not in wait_for_state(daemon, "stopped", "other")["reason"]
 
 
 def fast_restarts(lab):

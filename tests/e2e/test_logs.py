@@ -116,3 +116,41 @@ def test_the_logs_of_qemu_are_shown(daemon):
     failed = daemon.wsoctl("logs", "none", check=False)
     assert failed.returncode == 1
     assert "there is no domain none" in failed.stderr
+
+
+def print_as_qemu(daemon, text):
+    """Into the standard error of its QEMU."""
+    pipe = os.open(daemon.runtime_dir / "web.messages", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        return os.write(pipe, text)
+    except BlockingIOError:
+        return 0
+    finally:
+        os.close(pipe)
+
+
+def test_what_qemu_prints_is_kept_while_no_daemon_runs_and_its_last_words_too(lab, daemon):
+    pid = daemon.launch_paused("web")["pid"]
+    daemon.stop(signal.SIGKILL)
+    print_as_qemu(daemon, b"said to nobody\n")
+    again = lab.start_daemon()
+    wait_until(lambda: "said to nobody" in again.wsoctl("logs", "--qemu", "web").stdout, "it is kept")
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: again.call("domain.list")["domains"][0]["state"] == "stopped", "QEMU ends")
+    assert "terminating on signal 15" in again.wsoctl("logs", "--qemu", "web").stdout
+
+
+def test_a_qemu_that_prints_without_end_fills_nothing_and_is_not_held_up(daemon):
+    pid = daemon.launch_paused("web")["pid"]
+    flags = pathlib.Path(f"/proc/{pid}/fdinfo/2").read_text().split("flags:")[1].split()[0]
+    assert int(flags, 8) & os.O_NONBLOCK
+    log, old = daemon.workdir / "log/web.log", daemon.workdir / "log/web.log.old"
+    written = 0
+    end = time.monotonic() + DEADLINE
+    while written < 4 * CAP:
+        assert time.monotonic() < end, f"{written} bytes written"
+        written += print_as_qemu(daemon, b"virtio: zero sized buffers are not allowed\n" * 100)
+        assert size_of(log) <= CAP
+    wait_until(lambda: size_of(old) > CAP // 2, "the log rotates")
+    assert size_of(old) <= CAP
+    assert daemon.call("domain.status")["domains"][0]["live"]["qemu_status"] == "prelaunch"

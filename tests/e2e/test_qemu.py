@@ -45,7 +45,7 @@ def test_qemu_holds_only_what_it_was_given(daemon):
         str(GUEST / "guest.iso"),
         str(daemon.disks / "wso-web-disk.qcow2"),
         str(daemon.disks / "wso-web-netconfig.sh"),
-        str(daemon.workdir / "log/web.log"),
+        str(daemon.runtime_dir / "web.messages"),
         "socket",
     }
     # What QEMU makes for itself.

@@ -40,8 +40,8 @@ class WrappedHost : public Host {
   Task<> destroy_network(const DomainPlan& plan) override {
     return step("destroy network", real_.destroy_network(plan));
   }
-  Task<proc::Process> start_qemu(const DomainPlan& plan, const DomainFiles& files,
-                                 const UniqueFd& tap) override {
+  Task<StartedQemu> start_qemu(const DomainPlan& plan, const DomainFiles& files,
+                               const UniqueFd& tap) override {
     return step("start QEMU", real_.start_qemu(plan, files, tap));
   }
   Task<std::optional<proc::Process>> find_qemu(const DomainRecord& record) override {
@@ -50,12 +50,12 @@ class WrappedHost : public Host {
   Task<> stop_qemu(const DomainPlan& plan, const proc::Process& process) override {
     return step("stop QEMU", real_.stop_qemu(plan, process));
   }
-  Task<> remove_sockets(const DomainPlan& plan) override {
-    return step("remove sockets", real_.remove_sockets(plan));
+  Task<> remove_channels(const DomainPlan& plan) override {
+    return step("remove channels", real_.remove_channels(plan));
   }
   Task<std::shared_ptr<qmp::Client>> connect_monitor(const DomainPlan& plan,
-                                                     const proc::Process& process) override {
-    return step("connect monitor", real_.connect_monitor(plan, process));
+                                                     const StartedQemu& qemu) override {
+    return step("connect monitor", real_.connect_monitor(plan, qemu));
   }
   Task<> verify(const DomainPlan& plan, const std::shared_ptr<qmp::Client>& monitor) override {
     return step("verify", real_.verify(plan, monitor));

@@ -15,6 +15,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 
 #include <wso/base/task.hpp>
+#include <wso/base/unique_fd.hpp>
 
 namespace wso::domain {
 
@@ -23,17 +24,17 @@ class Console {
   using Socket = asio::local::stream_protocol::socket;
 
   static constexpr std::size_t recent_bytes = 64 * 1024;
-  static constexpr std::size_t log_limit = 1024 * 1024;  // and as much for the log before
 
-  // Connects, in a task of the group, and whenever the connection breaks connects again until
-  // close(). `worker` writes the log; it and the group must outlive the task.
+  // Reads, in a task of the group, from `connection`, which may be empty; then, and whenever the
+  // connection breaks, connects until close(). `worker` writes the log; it and the group must
+  // outlive the task.
   static std::shared_ptr<Console> open(TaskGroup& tasks, asio::thread_pool& worker,
                                        std::string domain_name, std::filesystem::path socket_path,
-                                       std::filesystem::path log_path);
+                                       std::filesystem::path log_path, UniqueFd connection);
 
   // Use open(). It is a shared_ptr's, and its task's.
   Console(asio::any_io_executor executor, asio::thread_pool& worker, std::string domain_name,
-          std::filesystem::path socket_path, std::filesystem::path log_path);
+          std::filesystem::path socket_path, std::filesystem::path log_path, UniqueFd connection);
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
   ~Console() = default;

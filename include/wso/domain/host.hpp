@@ -22,6 +22,13 @@ struct DomainFiles {
   UniqueFd iso;  // empty: no CD-ROM
 };
 
+// A QEMU that was started, with the daemon's ends of what it was given.
+struct StartedQemu {
+  proc::Process process;
+  UniqueFd console;   // connected, so that nothing of what the guest prints is lost
+  UniqueFd messages;  // of domain/messages.hpp
+};
+
 // References that a step takes belong to the coroutine that awaits it.
 class Host {
  public:
@@ -46,17 +53,17 @@ class Host {
   virtual Task<> destroy_network(const DomainPlan& plan) = 0;
 
   // QEMU with its vCPUs stopped.
-  virtual Task<proc::Process> start_qemu(const DomainPlan& plan, const DomainFiles& files,
-                                         const UniqueFd& tap) = 0;
+  virtual Task<StartedQemu> start_qemu(const DomainPlan& plan, const DomainFiles& files,
+                                       const UniqueFd& tap) = 0;
   // QEMU of this domain, if one runs: by the record's identity, or else by its UUID.
   virtual Task<std::optional<proc::Process>> find_qemu(const DomainRecord& record) = 0;
-  // Asks it to end, then kills it; done when it is gone, with its sockets.
+  // Asks it to end, then kills it; done when it is gone, with its channels.
   virtual Task<> stop_qemu(const DomainPlan& plan, const proc::Process& process) = 0;
-  // Those of a QEMU that has gone by itself, or was never started.
-  virtual Task<> remove_sockets(const DomainPlan& plan) = 0;
+  // The sockets and the FIFO of a QEMU that has gone by itself, or was never started.
+  virtual Task<> remove_channels(const DomainPlan& plan) = 0;
 
   virtual Task<std::shared_ptr<qmp::Client>> connect_monitor(const DomainPlan& plan,
-                                                             const proc::Process& process) = 0;
+                                                             const StartedQemu& qemu) = 0;
   // That the one who answers is this domain's QEMU, with its vCPUs stopped.
   virtual Task<> verify(const DomainPlan& plan, const std::shared_ptr<qmp::Client>& monitor) = 0;
   virtual Task<> resume(const std::shared_ptr<qmp::Client>& monitor) = 0;

@@ -10,7 +10,7 @@ namespace wso::domain {
 // A domain whose QEMU runs.
 struct RunningDomain {
   DomainRecord record;
-  proc::Process process;
+  StartedQemu qemu;
   std::shared_ptr<qmp::Client> monitor;
 };
 

@@ -39,6 +39,8 @@ struct DomainPlan {
   // The first byte fe keeps it above the guest's: a bridge would take its lowest port's address.
   [[nodiscard]] net::MacAddress tap_mac() const;
   [[nodiscard]] net::MacAddress bridge_mac() const;
+  // The FIFO of what QEMU prints.
+  [[nodiscard]] std::filesystem::path messages_path() const;
   // What the guest prints on its console.
   [[nodiscard]] std::filesystem::path console_log_path() const;
 };

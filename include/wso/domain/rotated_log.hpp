@@ -8,6 +8,9 @@
 
 namespace wso::domain {
 
+// Of a log of what a guest or its QEMU prints, in bytes; and as much for the one before.
+inline constexpr std::size_t log_limit = 1024 * 1024;
+
 // Makes an empty log if there is none.
 void create_log(const std::filesystem::path& path);
 

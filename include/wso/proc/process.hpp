@@ -22,6 +22,15 @@ struct ProcessIdentity {
   bool operator==(const ProcessIdentity&) const = default;
 };
 
+// How a process has ended. Neither is known of one that is no child of this process.
+struct Exit {
+  std::optional<int> status;
+  std::optional<int> signal_number;  // of the signal that killed it
+
+  // "exited with status 1", "was killed by signal 9 (Killed)", "exited".
+  [[nodiscard]] std::string describe() const;
+};
+
 // How many processes the kernel has killed for want of memory since it was booted.
 std::uint64_t n_oom_kills();
 
@@ -46,9 +55,8 @@ class Process {
   // False if it is gone already.
   bool send_signal(int signal_number) const;
 
-  // Waits until it has exited, and reaps it if it is a child. "exited with status 1", "was killed
-  // by signal 9"; "exited" of a process that is no child.
-  [[nodiscard]] Task<std::string> exited() const;
+  // Waits until it has exited, and reaps it if it is a child.
+  [[nodiscard]] Task<Exit> exited() const;
 
  private:
   // Whether it runs as this user, really and effectively.

@@ -45,7 +45,9 @@ class ConsoleTest : public testing::Test {
     acceptor_.emplace(loop_.io, Protocol(), listen_unix(socket_path_, 0600).release());
   }
 
-  void open() { console_ = Console::open(tasks_, worker_, "web", socket_path_, log_path_); }
+  void open() {
+    console_ = Console::open(tasks_, worker_, "web", socket_path_, log_path_, UniqueFd());
+  }
 
   Protocol::socket accept() {
     Protocol::socket accepted(loop_.io);
@@ -137,7 +139,7 @@ TEST_F(ConsoleTest, ASlowReaderIsToldHowMuchItMissed) {
 
 TEST_F(ConsoleTest, AFloodIsSlowedDownAndLeavesABoundedLog) {
   auto qemu = connected();
-  const std::string flood(3 * Console::log_limit / 2, 'x');
+  const std::string flood(3 * log_limit / 2, 'x');
   const auto start = Clock::now();
   say(qemu, flood);
   Console::Position position = 0;
@@ -149,8 +151,8 @@ TEST_F(ConsoleTest, AFloodIsSlowedDownAndLeavesABoundedLog) {
            contents_of(log_path_).size() + contents_of(log_path_.native() + ".old").size() ==
                flood.size();
   });
-  EXPECT_LE(contents_of(log_path_).size(), Console::log_limit);
-  EXPECT_LE(contents_of(log_path_.native() + ".old").size(), Console::log_limit);
+  EXPECT_LE(contents_of(log_path_).size(), log_limit);
+  EXPECT_LE(contents_of(log_path_.native() + ".old").size(), log_limit);
 }
 
 TEST_F(ConsoleTest, AnIdleOneDoesNothing) {

@@ -52,10 +52,10 @@ class FakeHost final : public Host {
     co_return some_file();
   }
   Task<> destroy_network(const DomainPlan& /*plan*/) override { return step("destroy network"); }
-  Task<proc::Process> start_qemu(const DomainPlan& /*plan*/, const DomainFiles& /*files*/,
-                                 const UniqueFd& /*tap*/) override {
+  Task<StartedQemu> start_qemu(const DomainPlan& /*plan*/, const DomainFiles& /*files*/,
+                               const UniqueFd& /*tap*/) override {
     co_await step("start QEMU");
-    co_return proc::Process();
+    co_return StartedQemu();
   }
   Task<std::optional<proc::Process>> find_qemu(const DomainRecord& /*record*/) override {
     co_await step("find QEMU");
@@ -64,9 +64,9 @@ class FakeHost final : public Host {
   Task<> stop_qemu(const DomainPlan& /*plan*/, const proc::Process& /*process*/) override {
     return step("stop QEMU");
   }
-  Task<> remove_sockets(const DomainPlan& /*plan*/) override { return step("remove sockets"); }
+  Task<> remove_channels(const DomainPlan& /*plan*/) override { return step("remove channels"); }
   Task<std::shared_ptr<qmp::Client>> connect_monitor(const DomainPlan& /*plan*/,
-                                                     const proc::Process& /*process*/) override {
+                                                     const StartedQemu& /*qemu*/) override {
     co_await step("connect monitor");
     co_return nullptr;
   }

@@ -62,7 +62,7 @@ TEST_F(ExitedTest, AStoppedProcessHasNotExited) {
   loop_.settle();
   EXPECT_FALSE(test::Loop::ready(ended));
   process.send_signal(SIGKILL);
-  EXPECT_EQ(loop_.finish(ended), "was killed by signal 9 (Killed)");
+  EXPECT_EQ(loop_.finish(ended).describe(), "was killed by signal 9 (Killed)");
 }
 
 TEST_F(ExitedTest, ReapsTheChild) {
@@ -78,7 +78,7 @@ TEST_F(ExitedTest, TwoMayWaitAtOnce) {
   auto second = loop_.start(copy.exited());
   loop_.settle();
   process.send_signal(SIGKILL);
-  const std::string endings[] = {loop_.finish(first), loop_.finish(second)};
+  const std::string endings[] = {loop_.finish(first).describe(), loop_.finish(second).describe()};
   EXPECT_THAT(endings, UnorderedElementsAre("was killed by signal 9 (Killed)", "exited"));
 }
 
@@ -97,7 +97,7 @@ TEST_F(ExitedTest, WaitsBeyondTheValueThatWasAsked) {
   process.reset();
   EXPECT_TRUE(Process::find(identity));
   other.send_signal(SIGKILL);
-  EXPECT_EQ(loop_.finish(ended), "was killed by signal 9 (Killed)");
+  EXPECT_EQ(loop_.finish(ended).describe(), "was killed by signal 9 (Killed)");
 }
 
 TEST_F(ExitedTest, WhoIsCancelledLeavesTheProcessAlone) {

@@ -198,7 +198,7 @@ TEST_F(ProcessTest, TheSearchGoesOnWhenProcessesComeAndGo) {
     EXPECT_NO_THROW(EXPECT_FALSE(Process::find_by_argument("no process has this argument", uid)));
     loop_.settle();
   }
-  EXPECT_EQ(ended.get(), "exited with status 0");
+  EXPECT_EQ(ended.get().describe(), "exited with status 0");
 }
 
 TEST_F(ProcessTest, IsSentSignalsUntilItHasGone) {

@@ -97,7 +97,7 @@ class ProgramTest : public testing::Test {
     return read_until(output_.read_end.get());
   }
 
-  std::string ending_of(const Process& process) { return loop_.run(process.exited()); }
+  std::string ending_of(const Process& process) { return loop_.run(process.exited()).describe(); }
 
   // What a program says that must end well.
   std::string output_of(const SpawnSpec& spec) {
