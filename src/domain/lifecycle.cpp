@@ -90,6 +90,14 @@ Task<> end_qemu(Host& host, const DomainRecord& record) {
   }
 }
 
+// A QEMU that has gone by itself cannot be asked to wait until the disk is well again.
+Task<> record_halt(Host& host, const DomainRecord& record) {
+  auto recorded = co_await detail::outcome_of(host.write_record(record));
+  if (!recorded.error) co_return;
+  const auto qemu = co_await host.find_qemu(record);
+  if (qemu) recorded.get();
+}
+
 Task<> remove_network_and_files(Host& host, const DomainRecord& record) {
   auto network = co_await detail::outcome_of(host.destroy_network(record.plan));
   auto files = co_await detail::outcome_of(host.remove_files(record));
@@ -100,6 +108,15 @@ Task<> remove_network_and_files(Host& host, const DomainRecord& record) {
 }
 
 }  // namespace
+
+bool is_half_started(const DomainRecord& record) {
+  return record.state == RunState::starting ||
+         (record.state == RunState::stopping && record.qemu.pid == 0);
+}
+
+bool is_half_gone(const DomainRecord& record) {
+  return record.state == RunState::launching || record.state == RunState::destroying;
+}
 
 Task<RunningDomain> launch(Host& host, DomainPlan plan) {
   const auto what = "launch " + plan.spec.domain_name;
@@ -119,13 +136,10 @@ Task<DomainRecord> halt(Host& host, DomainRecord record) {
   // Half a stop helps nobody, and all of its waits are bounded.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   try {
+    // Of half a start the next start of the daemon knows what to do as it is.
+    const bool known = is_half_started(record);
     record.state = RunState::stopping;
-    auto recorded = co_await detail::outcome_of(host.write_record(record));
-    // A QEMU that has gone by itself cannot be asked to wait until the disk is well again.
-    if (recorded.error) {
-      const auto qemu = co_await host.find_qemu(record);
-      if (qemu) recorded.get();
-    }
+    if (!known) co_await record_halt(host, record);
     co_await end_qemu(host, record);
     co_await host.destroy_network(record.plan);
     record.state = RunState::stopped;
@@ -141,8 +155,10 @@ Task<> destroy(Host& host, DomainRecord record) {
   // As above.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   try {
+    // Of half a launch and half a destruction the next start knows what to do as it is.
+    const bool known = is_half_gone(record);
     record.state = RunState::destroying;
-    co_await host.write_record(record);
+    if (!known) co_await host.write_record(record);
     co_await end_qemu(host, record);
     co_await remove_network_and_files(host, record);
     co_await host.erase_record(record.plan.spec.domain_name);

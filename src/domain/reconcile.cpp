@@ -19,11 +19,6 @@ constexpr milliseconds adopt_limit{2000};
 // The kernel's name for the time since it was booted.
 std::string boot_id() { return read_file("/proc/sys/kernel/random/boot_id", 100).value_or(""); }
 
-// The undoing of a start that was itself interrupted: of a QEMU that was never recorded.
-bool is_end_of_start(const domain::DomainRecord& record) {
-  return record.state == RunState::stopping && record.qemu.pid == 0;
-}
-
 // Lies where a restart of the host leaves nothing, and names the boot for hosts where it does.
 fs::path boot_marker(const domain::Settings& settings) { return settings.runtime_dir / "boot"; }
 
@@ -80,9 +75,9 @@ Task<> Server::State::load() {
   for (const auto& domain_name : recorded) {
     const domain::DomainRecord record = find(domain_name).record;
     if (record.state == RunState::stopped) continue;
-    if (record.state == RunState::launching || record.state == RunState::destroying) {
+    if (domain::is_half_gone(record)) {
       work.spawn("remove what is left of " + domain_name, remove_half(domain_name));
-    } else if (record.state == RunState::starting || is_end_of_start(record)) {
+    } else if (domain::is_half_started(record)) {
       work.spawn("undo the start of " + domain_name, settle(domain_name));
     } else {
       const auto qemu = co_await host.find_qemu(record);

@@ -205,12 +205,10 @@ Task<DomainState> Server::destroy_domain(std::string domain_name, bool keep_disk
   State& state = *state_;
   state.expect(domain_name, domain::Verb::destroy);
   State::Domain& domain = state.find(domain_name);
-  domain::expect_transition(domain_name, domain.record.state, domain::Verb::destroy);
   DomainState last = state.shown(domain);
-  const RunState before = domain.record.state;
   domain.record.keep_disk = keep_disk;
-  state.set_state(domain, RunState::destroying);
   const domain::DomainRecord record = domain.record;
+  state.set_state(domain, RunState::destroying);
   auto done = co_await detail::outcome_of(domain::destroy(state.host, record));
   if (done.error) {
     // It can be destroyed again. A QEMU that still runs must not be taken for gone: its rules stay.
@@ -218,7 +216,7 @@ Task<DomainState> Server::destroy_domain(std::string domain_name, bool keep_disk
     State::Domain& left = state.find(domain_name);
     left.record.reason = describe(done.error);
     if (!alive) state.release(left);
-    state.set_state(left, alive ? before : RunState::stopped);
+    state.set_state(left, alive ? record.state : RunState::stopped);
     std::rethrow_exception(done.error);
   }
   state.remove(domain_name);

@@ -14,6 +14,11 @@ struct RunningDomain {
   std::shared_ptr<qmp::Client> monitor;
 };
 
+// What a crash of the daemon can leave on record: a start, or its undoing, of which nobody has been
+// told that it runs; and a launch or a destruction, of which nothing is to be left.
+bool is_half_started(const DomainRecord& record);
+bool is_half_gone(const DomainRecord& record);
+
 // All of it, or, after a failure or a cancellation at any line, nothing.
 Task<RunningDomain> launch(Host& host, DomainPlan plan);
 

@@ -260,6 +260,24 @@ TEST(HaltTest, AFailureAtAnyStepLeavesTheNextStartToGoOn) {
   }
 }
 
+TEST(HaltTest, WritesNothingBeforeItHasUndoneHalfAStart) {
+  for (const RunState state : {RunState::starting, RunState::stopping}) {
+    FakeHost host;
+    DomainRecord record = stopped_record();
+    record.state = state;
+    EXPECT_EQ(run(host, halt(host, record)), nullptr);
+    EXPECT_THAT(host.done,
+                ElementsAre("find QEMU", "stop QEMU", "destroy network", "write stopped"))
+        << name(state);
+  }
+  FakeHost host;
+  DomainRecord record = stopped_record();
+  record.state = RunState::stopping;
+  record.qemu = {42, 43};
+  EXPECT_EQ(run(host, halt(host, record)), nullptr);
+  EXPECT_EQ(host.done.front(), "write stopping") << "of a domain that has run";
+}
+
 TEST(HaltTest, IsNotCancelledHalfWay) {
   FakeHost host;
   host.cancelling = "stop QEMU";
@@ -269,19 +287,26 @@ TEST(HaltTest, IsNotCancelledHalfWay) {
 
 TEST(DestroyTest, DoesItsStepsInOrder) {
   FakeHost host;
-  DomainRecord record;
-  record.plan = test::plan_for("web");
-  EXPECT_EQ(run(host, destroy(host, record)), nullptr);
+  EXPECT_EQ(run(host, destroy(host, stopped_record())), nullptr);
   EXPECT_THAT(host.done, ElementsAre("write destroying", "find QEMU", "stop QEMU",
                                      "destroy network", "remove files", "erase record"));
+}
+
+TEST(DestroyTest, WritesNothingToRemoveHalfALaunchOrTheRestOfADestruction) {
+  for (const RunState state : {RunState::launching, RunState::destroying}) {
+    FakeHost host;
+    DomainRecord record = stopped_record();
+    record.state = state;
+    EXPECT_EQ(run(host, destroy(host, record)), nullptr);
+    EXPECT_EQ(host.done.front(), "find QEMU") << name(state);
+    EXPECT_EQ(host.done.back(), "erase record");
+  }
 }
 
 TEST(DestroyTest, KeepsTheRecordOfWhatItCouldNotRemove) {
   FakeHost host;
   host.failing = "destroy network";
-  DomainRecord record;
-  record.plan = test::plan_for("web");
-  const auto error = run(host, destroy(host, record));
+  const auto error = run(host, destroy(host, stopped_record()));
   ASSERT_NE(error, nullptr);
   EXPECT_THAT(describe(error), HasSubstr("destroy web: destroy network failed"));
   // The files are removed all the same, the record is not.
@@ -291,18 +316,14 @@ TEST(DestroyTest, KeepsTheRecordOfWhatItCouldNotRemove) {
 TEST(DestroyTest, LeavesTheNetworkOfAQemuThatDoesNotDie) {
   FakeHost host;
   host.failing = "stop QEMU";
-  DomainRecord record;
-  record.plan = test::plan_for("web");
-  EXPECT_NE(run(host, destroy(host, record)), nullptr);
+  EXPECT_NE(run(host, destroy(host, stopped_record())), nullptr);
   EXPECT_EQ(host.done.back(), "find QEMU");
 }
 
 TEST(DestroyTest, IsNotCancelledHalfWay) {
   FakeHost host;
   host.cancelling = "stop QEMU";
-  DomainRecord record;
-  record.plan = test::plan_for("web");
-  EXPECT_EQ(run(host, destroy(host, record)), nullptr);
+  EXPECT_EQ(run(host, destroy(host, stopped_record())), nullptr);
   EXPECT_EQ(host.done.back(), "erase record");
 }
 
