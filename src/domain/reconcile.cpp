@@ -90,6 +90,7 @@ Task<> Server::State::load() {
 
   kept_networks = co_await host.start_networks(alive, gone);
   watch_networks();
+  tasks.spawn("look for QEMUs that hang", look_for_those_that_hang());
   for (const auto& plan : alive)
     work.spawn("adopt " + plan.spec.domain_name, adopt(plan.spec.domain_name));
   for (const auto& plan : gone)

@@ -38,9 +38,9 @@ struct Server::State {
     bool network_is_suspect = false;
     bool mending = false;
     bool rebooting = false;  // to be started anew when it has powered off
-    Clock::time_point last_guest_event;
     // Of a verb that leaves the state as it is while it is at work: see claim().
     std::weak_ptr<const domain::Verb> claimed;
+    Clock::time_point last_guest_event;
     Clock::time_point running_since;
     domain::Health health;
 
@@ -70,13 +70,13 @@ struct Server::State {
   Task<> wait_until_healthy(std::string domain_name, milliseconds limit);
 
   // verbs.cpp
-  Task<> bring_up(std::string domain_name, bool paused);
   // As domain::expect_transition() of the domain's state, but Errc::busy while it is claimed.
   std::optional<domain::Transition> expect(const std::string& domain_name, domain::Verb verb,
                                            bool force = false);
   // Keeps other verbs away from the domain for as long as the result is held.
   [[nodiscard]] std::shared_ptr<const domain::Verb> claim(const std::string& domain_name,
                                                           domain::Verb verb);
+  Task<> bring_up(std::string domain_name, bool paused);
   Task<> press_power_button(std::string domain_name, milliseconds limit);
   Task<> power_down(std::string domain_name, bool force, milliseconds limit);
   Task<> halt(std::string domain_name, domain::DomainRecord record);
@@ -97,15 +97,18 @@ struct Server::State {
   Task<> watch(std::string domain_name, proc::Process process);
   Task<> attend(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
   Task<> converse(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
+  // Asks every QEMU from time to time.
+  Task<> look_for_those_that_hang();
+  Task<> feel_pulse(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
   Task<> learn_state(std::string domain_name, std::shared_ptr<qmp::Client> monitor,
                      milliseconds limit);
   Task<> wait_for_answer(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
   Task<> start_anew(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
+  static bool expects_answers(const Domain& domain);
   Task<> check_health(std::string domain_name);
   bool begin_healing(const std::string& domain_name);
   Task<> heal(std::string domain_name, domain::DomainRecord record);
   static bool floods(Domain& domain);
-  static bool expects_answers(const Domain& domain);
   void follow(const std::string& domain_name, const qmp::Event& event);
   void guest_off(const std::string& domain_name, const std::string& reason, bool failed);
   void set_responsive(const std::string& domain_name, bool responsive, const std::string& why = "");

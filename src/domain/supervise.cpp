@@ -14,8 +14,11 @@
 namespace wso {
 namespace {
 
-// Whether a QEMU hangs nothing tells; so it is asked, rarely enough to cost nothing.
+// Whether a QEMU hangs nothing tells; so all are asked, rarely enough to cost nothing, and some at
+// a time: a wake-up costs more than a question, and a client need not wait for a thousand answers.
 constexpr milliseconds heartbeat{30'000};
+constexpr std::size_t asked_at_once = 16;
+constexpr milliseconds between_questions{100};
 constexpr milliseconds patience = std::chrono::hours(24 * 365);
 constexpr milliseconds first_reconnect{100};
 constexpr milliseconds last_reconnect{30'000};
@@ -64,6 +67,7 @@ void Server::State::supervise(domain::RunningDomain running) {
                   domain::keep_messages(worker, std::move(running.qemu.messages), plan.log_path));
   domain.running_since = Clock::now();
   domain.health = domain::Health(domain.record.plan.spec.health);
+  domain.n_oom_kills = proc::n_oom_kills();
   domain.guest_is_off = false;
   domain.ended_by_others = false;
   // Others may have been at its network while no daemon ran.
@@ -71,7 +75,6 @@ void Server::State::supervise(domain::RunningDomain running) {
   domain.responsive = !adopted;
   spawn_for_run(domain, "watch " + domain_name, watch(domain_name, running.qemu.process));
   spawn_for_run(domain, "attend " + domain_name, attend(domain_name, std::move(running.monitor)));
-  domain.n_oom_kills = proc::n_oom_kills();
   if (domain.health.state() != HealthState::none)
     spawn_for_run(domain, "check the health of " + domain_name, check_health(domain_name));
   domain.mending = false;
@@ -156,16 +159,32 @@ Task<> Server::State::converse(std::string domain_name, std::shared_ptr<qmp::Cli
     co_await learn_state(domain_name, monitor, patience);
     set_responsive(domain_name, true);
   }
+  const std::string why = co_await monitor->closed();
+  throw Error(Errc::disconnected, "{}", why);
+}
+
+Task<> Server::State::look_for_those_that_hang() {
   while (true) {
-    auto closed = with_deadline("heartbeat", heartbeat, monitor->closed());
-    auto ended = co_await detail::outcome_of(std::move(closed));
-    if (!ended.error) throw Error(Errc::disconnected, "{}", ended.get());
-    if (as_error(ended.error).code() != Errc::timeout) std::rethrow_exception(ended.error);
-    auto asked = co_await detail::outcome_of(learn_state(domain_name, monitor, qmp::query_limit));
-    if (!asked.error) continue;
-    if (as_error(asked.error).code() != Errc::timeout) std::rethrow_exception(asked.error);
-    set_responsive(domain_name, false, describe(asked.error));
+    co_await pause_for(heartbeat);
+    std::vector<std::string> names;
+    for (const auto& [domain_name, domain] : domains) names.push_back(domain_name);
+    std::size_t n_asked = 0;
+    for (const auto& domain_name : names) {
+      if (n_asked == asked_at_once) co_await pause_for(between_questions);
+      n_asked %= asked_at_once;
+      Domain* domain = find_if_there(domain_name);
+      if (domain == nullptr || !domain->run || !domain->monitor || !domain->responsive) continue;
+      spawn_for_run(*domain, "heartbeat of " + domain_name,
+                    feel_pulse(domain_name, domain->monitor));
+      ++n_asked;
+    }
   }
+}
+
+Task<> Server::State::feel_pulse(std::string domain_name, std::shared_ptr<qmp::Client> monitor) {
+  auto asked = co_await detail::outcome_of(learn_state(domain_name, monitor, qmp::query_limit));
+  if (asked.error && as_error(asked.error).code() == Errc::timeout)
+    set_responsive(domain_name, false, describe(asked.error));
 }
 
 Task<> Server::State::learn_state(std::string domain_name, std::shared_ptr<qmp::Client> monitor,
@@ -280,6 +299,10 @@ Task<> Server::State::end_run(std::string domain_name, std::string reason, bool 
   schedule_restart(domain_name);
 }
 
+bool Server::State::expects_answers(const Domain& domain) {
+  return domain.record.state == RunState::running && !domain.rebooting;
+}
+
 Task<> Server::State::check_health(std::string domain_name) {
   const HealthCheck check = find(domain_name).record.plan.spec.health;
   const net::Ipv4Address address = find(domain_name).record.plan.address;
@@ -305,10 +328,6 @@ Task<> Server::State::check_health(std::string domain_name) {
 }
 
 bool Server::State::begin_healing(const std::string& domain_name) {
-bool Server::State::expects_answers(const Domain& domain) {
-  return domain.record.state == RunState::running && !domain.rebooting;
-}
-
   Domain& domain = find(domain_name);
   domain::DomainRecord record = domain.record;
   const UnhealthyAction action = record.plan.spec.health.on_unhealthy;

@@ -3,7 +3,7 @@
 import socket
 import time
 
-from lab import sanitized
+from lab import slowness
 
 
 def test_status_answers_while_launches_are_under_way(daemon):
@@ -32,9 +32,4 @@ def test_status_answers_while_launches_are_under_way(daemon):
     print(f"status while launching: median {sorted(times)[len(times) // 2] * 1e3:.1f} ms, "
           f"worst {max(times) * 1e3:.1f} ms of {len(times)}")
     # All but the few that the machine itself held up (a hypervisor takes its time where it likes).
-    assert sorted(times)[len(times) * 99 // 100] < limit(0.020)
-
-
-def limit(seconds):
-    """The design's limit; sanitizers make the daemon several times slower."""
-    return seconds * (10 if sanitized() else 1)
+    assert sorted(times)[len(times) * 99 // 100] < 0.020 * slowness()

@@ -37,6 +37,22 @@ def sanitized():
     return b"__asan_init" in (BUILD / "src/wsod/wsod").read_bytes()
 
 
+def slowness():
+    """By how much limits in milliseconds are to be stretched here: they are meant for a host on which a
+    bare QEMU has answered within 35 ms. Sanitizers count, too."""
+    command = ["qemu-system-x86_64", "-nodefaults", "-machine", "q35", "-accel", "tcg", "-display", "none"]
+
+    def start():
+        began = time.monotonic()
+        with subprocess.Popen([*command, "-S", "-qmp", "stdio"], stdout=subprocess.PIPE) as qemu:
+            assert b"QMP" in qemu.stdout.readline()
+            took = time.monotonic() - began
+            qemu.kill()
+        return took
+
+    return max(1.0, min(start() for _ in range(3)) / 0.035) * (10 if sanitized() else 1)
+
+
 def run(*command, **options):
     """The program's output; fails the test with what it printed."""
     done = subprocess.run(
