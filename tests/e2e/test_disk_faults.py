@@ -160,7 +160,7 @@ def strike(bench, operation, fault, n, crash):
     ("fault", "crash"),
     [(full_disk, False), (failing_sync, False), (failing_sync, True), (kill, True)],
     ids=["full", "sync", "sync-crash", "kill"],
-)  # fmt: skip
+)
 def test_every_write_fails(bench, operation, fault, crash):
     n = 0
     while struck := strike(bench, operation, fault, n, crash):

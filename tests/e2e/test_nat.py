@@ -96,7 +96,7 @@ def test_uplink_opens_nothing_even_with_a_route(lab, guests):
             "else: sys.exit('connected')\n"
         )
         # ICMP port unreachable is what the kernel calls a refused connection.
-        assert "refused" in lab.uplink.run("python3", "-c", connect)
+        assert "refused" in lab.uplink.run("/usr/bin/python3", "-c", connect)
     finally:
         lab.uplink.run("ip", "route", "delete", "192.168.100.0/24")
 

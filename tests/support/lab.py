@@ -241,7 +241,7 @@ class Uplink:
         pathlib.Path("/proc/sys/net/ipv6/conf/eth0/disable_ipv6").write_text("1")
         run("ip", "link", "set", "eth0", "up")
         run("ip", "route", "add", "default", "via", UPLINK_ADDRESS)
-        self.server = self.popen("python3", SUPPORT / "servers.py", stdout=subprocess.PIPE)
+        self.server = self.popen("/usr/bin/python3", SUPPORT / "servers.py", stdout=subprocess.PIPE)
         assert self.server.stdout.readline() == b"ready\n"
 
     def command(self, *command):

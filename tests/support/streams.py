@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -86,7 +87,13 @@ class Terminal:
         self.before = termios.tcgetattr(self.slave)
         command = [str(BUILD / "src/wsoctl/wsoctl"), "--socket", str(daemon.socket_path), *arguments]
         self.process = subprocess.Popen(
-            command, stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True
+            command,
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=self.slave,
+            start_new_session=True,
+            # Who started the tests may have had it ignored, as nohup does.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         self.shown = Bytes(self.master)
 
