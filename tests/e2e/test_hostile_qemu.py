@@ -16,10 +16,6 @@ exec /usr/bin/qemu-system-x86_64 "$@"
 """
 
 
-def state_of(daemon, name):
-    return next(d for d in daemon.call("domain.list")["domains"] if d["domain_name"] == name)
-
-
 def seconds(function):
     start = time.monotonic()
     function()
@@ -39,7 +35,7 @@ def test_others_do_not_notice(lab, how):
 
     def is_unresponsive():
         daemon.call("domain.status", names=[bad])
-        return state_of(daemon, bad)["state"] == "unresponsive"
+        return daemon.state_of(bad)["state"] == "unresponsive"
 
     wait_until(is_unresponsive, f"{bad} is unresponsive")
     times = []
@@ -53,5 +49,5 @@ def test_others_do_not_notice(lab, how):
     status = pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text()
     assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 100 * 1024 * (6 if sanitized() else 1)
     daemon.call("domain.stop", domain_name=bad, force=True, timeout_ms=0)
-    assert state_of(daemon, bad)["state"] == "stopped"
+    assert daemon.state_of(bad)["state"] == "stopped"
     daemon.call("domain.destroy", domain_name=bad)

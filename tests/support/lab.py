@@ -178,6 +178,17 @@ class Daemon:
     def launch_paused(self, name, **params):
         return self.launch(name, paused=True, memory_kib=32 * 1024, **params)
 
+    def state_of(self, name):
+        """As it is listed; None if there is no such domain."""
+        domains = self.call("domain.list")["domains"]
+        return next((domain for domain in domains if domain["domain_name"] == name), None)
+
+    def wait_for_state(self, name, state):
+        return wait_until(
+            lambda: (found := self.state_of(name)) and found["state"] == state and found,
+            f"{name} becomes {state}, and is not {self.state_of(name)}",
+        )
+
     def wsoctl(self, *arguments, check=True):
         done = subprocess.run(
             [str(BUILD / "src/wsoctl/wsoctl"), "--socket", str(self.socket_path), *arguments],
