@@ -57,6 +57,19 @@ void remove_own(const fs::path& path, const FileIdentity& identity) {
     log::warn("{} is not the file that wso made, and is left alone", path.native());
 }
 
+// What QEMU opens by name: libraries and modules, firmware, the time zone of its messages, and how
+// many CPUs there are. One that is installed elsewhere has its own below the prefix of its path.
+std::vector<std::string> files_of_qemu(const fs::path& program) {
+  std::vector<std::string> paths = {
+      "/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/sys/devices/system"};
+  std::error_code ec;
+  for (const fs::path& path : {program, fs::canonical(program, ec)}) {
+    const fs::path prefix = path.parent_path().parent_path();
+    paths.push_back(prefix.has_relative_path() ? prefix : path);
+  }
+  return paths;
+}
+
 struct SpawnedQemu {
   proc::Spawned process;
   UniqueFd console;
@@ -82,6 +95,8 @@ SpawnedQemu spawn_qemu(const DomainPlan& plan, const Settings& settings, const D
   spec.arguments = qemu_arguments(plan, settings.acceleration.name, fds);
   spec.inherited_fds = {fds.monitor, fds.console, fds.tap, fds.disk, fds.network_script};
   if (fds.iso >= 0) spec.inherited_fds.push_back(fds.iso);
+  spec.readable = files_of_qemu(settings.qemu);
+  spec.devices = {"/dev/null", "/dev/urandom", "/dev/kvm"};
   spec.output_fd = output.get();
   spec.uid = uid_of(plan, settings);
   spec.gid = spec.uid;
@@ -110,13 +125,13 @@ struct LinuxHost::Batch {
   std::optional<detail::Outcome<void>> outcome;
 };
 
-LinuxHost::LinuxHost(asio::any_io_executor executor, asio::thread_pool& worker,
+LinuxHost::LinuxHost(const asio::any_io_executor& executor, asio::thread_pool& worker,
                      const Settings& settings)
     : worker_(worker),
       settings_(settings),
       records_(settings.records_dir()),
       networks_(settings),
-      batch_done_(std::move(executor)) {
+      batch_done_(executor) {
   make_directories(settings.runtime_dir, 0755);
   make_directories(settings.log_dir(), 0700);
 }

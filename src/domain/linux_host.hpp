@@ -10,7 +10,8 @@ namespace wso::domain {
 class LinuxHost final : public Host {
  public:
   // All references must outlive it.
-  LinuxHost(asio::any_io_executor executor, asio::thread_pool& worker, const Settings& settings);
+  LinuxHost(const asio::any_io_executor& executor, asio::thread_pool& worker,
+            const Settings& settings);
 
   Task<store::LoadedRecords> load_records();
   Task<std::filesystem::path> set_aside_record(const std::string& domain_name);

@@ -27,6 +27,7 @@
 
 #include <wso/proc/spawn.hpp>
 
+#include "landlock.hpp"
 #include "stat.hpp"
 
 namespace wso::proc {
@@ -38,7 +39,10 @@ namespace process = boost::process::v2;
 // names the step.
 class Confinement {
  public:
-  explicit Confinement(const SpawnSpec& spec) : spec_(spec) {}
+  explicit Confinement(const SpawnSpec& spec) : spec_(spec) {
+    if (!spec.readable.empty() || !spec.devices.empty())
+      landlock_ = make_landlock_ruleset(spec.readable, spec.devices, spec.inherited_fds);
+  }
 
   int enter() const {
     const int failed =
@@ -105,6 +109,7 @@ class Confinement {
            step("setresuid", ::setresuid(spec_.uid, spec_.uid, spec_.uid)) ||
            step("drop all capabilities", ::syscall(SYS_capset, &header, no_capabilities)) ||
            step("set no_new_privs", ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) ||
+           step("restrict access to files", restrict_by_landlock(landlock_)) ||
            step("stay unprivileged", never_root());
   }
 
@@ -115,6 +120,7 @@ class Confinement {
   }
 
   const SpawnSpec& spec_;
+  UniqueFd landlock_;
 };
 
 // The hooks that Process v2 calls in the child.

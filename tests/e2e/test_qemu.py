@@ -52,6 +52,28 @@ def test_qemu_holds_only_what_it_was_given(daemon):
     assert {target for target in targets - own if not target.startswith("anon_inode")} == set()
 
 
+LOOKER = """#!/bin/sh
+(read line </etc/passwd) && echo "passwd can be read"
+(: >/tmp/wso-test-looker) && rm /tmp/wso-test-looker && echo "/tmp can be written"
+(read line </usr/share/seabios/bios-256k.bin) && echo "firmware can be read"
+exec /usr/bin/qemu-system-x86_64 "$@"
+"""
+
+
+def test_qemu_opens_no_more_than_it_needs(lab):
+    """Though every user may read and write there: Landlock."""
+    looker = pathlib.Path("/run/lab/qemu")
+    looker.write_text(LOOKER)
+    looker.chmod(0o755)
+    daemon = lab.start_daemon("--qemu", str(looker))
+    daemon.launch_paused("web")
+    wait_until(lambda: "can be read" in daemon.wsoctl("logs", "--qemu", "web").stdout, "it has looked")
+    said = daemon.wsoctl("logs", "--qemu", "web").stdout
+    assert "firmware can be read" in said
+    assert "passwd can be read" not in said and "can be written" not in said, said
+    assert said.count("Permission denied") == 2
+
+
 def test_sockets_are_roots_alone(daemon):
     daemon.launch_paused("web")
     for path in daemon.runtime_dir.iterdir():

@@ -33,8 +33,9 @@ DEADLINE = 60.0
 
 
 def sanitized():
-    """Whether the daemon runs under AddressSanitizer: slower, and slow to give memory back."""
-    return b"__asan_init" in (BUILD / "src/wsod/wsod").read_bytes()
+    """Whether the daemon runs under a sanitizer: slower, and slow to give memory back."""
+    program = (BUILD / "src/wsod/wsod").read_bytes()
+    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 def slowness():

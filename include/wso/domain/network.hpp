@@ -55,7 +55,7 @@ class Networks {
   void mend_firewall();
 
   // False if the host forwards packets already.
-  bool mend_forwarding();
+  static bool mend_forwarding();
 
   // Takes the firewall table away, when no domain is left that needs it.
   void stop();

@@ -11,7 +11,8 @@ namespace wso::net {
 
 struct Ipv4Address {
   std::uint32_t value = 0;  // host byte order
-  auto operator<=>(const Ipv4Address&) const = default;
+  // clang-tidy 14 takes the 0 that `<` compares the result with for a pointer.
+  auto operator<=>(const Ipv4Address&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 std::string to_string(Ipv4Address address);

@@ -1,5 +1,6 @@
 // Starts a program with nothing but what it is given: an unprivileged user, no capabilities, no way
-// to gain any, its own session and an empty network namespace.
+// to gain any, its own session, an empty network namespace and no more of the file system than it
+// needs.
 #pragma once
 
 #include <string>
@@ -15,7 +16,12 @@ struct SpawnSpec {
   std::string program;  // a path; $PATH is not searched
   std::vector<std::string> arguments;
   std::vector<int> inherited_fds;  // keep their numbers; all others are closed
-  int output_fd = -1;              // becomes standard output and standard error
+  // What it may open by name, where the kernel has Landlock: files, and directories with all that
+  // is below, to read and execute; devices to read and write; and the inherited files. Both empty:
+  // as its user may.
+  std::vector<std::string> readable;
+  std::vector<std::string> devices;
+  int output_fd = -1;  // becomes standard output and standard error
   uid_t uid = 0;
   gid_t gid = 0;
   std::vector<gid_t> supplementary_groups;

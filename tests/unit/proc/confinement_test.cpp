@@ -1,4 +1,5 @@
 // What a program that wso starts finds around it, asked of the kernel from inside the program.
+#include <algorithm>
 #include <csignal>
 #include <optional>
 #include <set>
@@ -7,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -193,6 +195,30 @@ TEST_F(ConfinementTest, UsesWhatItIsGivenUnderItsNumber) {
   ASSERT_LT(input.read_end.get(), 10) << "the shell knows no number of two digits";
   spec.inherited_fds = {input.read_end.get()};
   EXPECT_EQ(output_of(spec), "hello");
+}
+
+TEST_F(ConfinementTest, OpensNoMoreByNameThanItIsToldTo) {
+  ASSERT_GE(::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION), 1);
+  const std::string script =
+      "try() { (eval \"$1\") 2>/dev/null && echo \"$1\"; }; "
+      "try 'read line </etc/group'; try 'read line </etc/passwd'; try ': >/dev/null'; "
+      "try ': </dev/zero'; try \": >>$1\"; try ': >/tmp/wso-confinement-test'; "
+      "try '/bin/ls /usr >/dev/null'; try '/bin/ls / >/dev/null'; rm -f /tmp/wso-confinement-test";
+  // Of its user, and yet no more than what it is given.
+  const UniqueFd given(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  ASSERT_EQ(::fchown(given.get(), uid, gid), 0);
+  const std::string name = fmt::format("/proc/self/fd/{}", given.get());
+  auto spec = spec_of("/bin/sh", {"-c", script, "sh", name});
+  spec.inherited_fds = {given.get()};
+  const std::string everything = output_of(spec);
+  spec = spec_of("/bin/sh", {"-c", script, "sh", name});
+  spec.inherited_fds = {given.get()};
+  spec.readable = {"/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/group", "/nowhere"};
+  spec.devices = {"/dev/null"};
+  EXPECT_EQ(output_of(spec), fmt::format("read line </etc/group\n: >/dev/null\n: >>{}\n"
+                                         "/bin/ls /usr >/dev/null\n",
+                                         name));
+  EXPECT_EQ(std::count(everything.begin(), everything.end(), '\n'), 8) << everything;
 }
 
 TEST_F(ConfinementTest, ChangesNothingInItsParent) {
