@@ -56,7 +56,7 @@ Task<RunningDomain> launch_steps(Host& host, const DomainPlan& plan, Rollback& r
 // record, and the identities of the files that may be there: doing it again begins by removing
 // them.
 Task<> renew_files(Host& host, DomainRecord& record) {
-  co_await host.remove_files(record);
+  co_await host.unpublish_files(record);
   const DomainFiles made = co_await host.make_files(record.plan);
   record.disk = identity_of(made.disk.get());
   record.script = identity_of(made.script.get());
@@ -90,10 +90,10 @@ Task<> end_qemu(Host& host, const DomainRecord& record) {
   }
 }
 
-// A QEMU that has gone by itself cannot be asked to wait until the disk is well again.
-Task<> record_halt(Host& host, const DomainRecord& record) {
+// What has gone by itself cannot be asked to wait until the disk is well again.
+Task<> record_halt(Host& host, const DomainRecord& record, bool guest_is_off) {
   auto recorded = co_await detail::outcome_of(host.write_record(record));
-  if (!recorded.error) co_return;
+  if (!recorded.error || guest_is_off) co_return;
   const auto qemu = co_await host.find_qemu(record);
   if (qemu) recorded.get();
 }
@@ -132,14 +132,14 @@ Task<RunningDomain> start(Host& host, DomainRecord& record, bool paused) {
   co_return co_await with_rollback<RunningDomain>(what, steps);
 }
 
-Task<DomainRecord> halt(Host& host, DomainRecord record) {
+Task<DomainRecord> halt(Host& host, DomainRecord record, bool guest_is_off) {
   // Half a stop helps nobody, and all of its waits are bounded.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   try {
     // Of half a start the next start of the daemon knows what to do as it is.
     const bool known = is_half_started(record);
     record.state = RunState::stopping;
-    if (!known) co_await record_halt(host, record);
+    if (!known) co_await record_halt(host, record, guest_is_off);
     co_await end_qemu(host, record);
     co_await host.destroy_network(record.plan);
     record.state = RunState::stopped;

@@ -13,9 +13,10 @@ using Mended = std::vector<std::string>;
 net::Link own_tap(nl_sock* socket, const DomainPlan& plan) {
   const auto tap = net::find_link(socket, plan.tap_name());
   if (!tap || tap->group != net::link_group || tap->kind != "tun")
-    throw Error(Errc::not_found,
-                "domain {}: its tap {} is gone, and QEMU alone could hold it: restart the domain",
-                plan.spec.domain_name, plan.tap_name());
+    throw Error(
+        Errc::not_found,
+        "domain {}: its tap {} is gone, or is not the one that wso made: restart the domain",
+        plan.spec.domain_name, plan.tap_name());
   return *tap;
 }
 

@@ -214,6 +214,13 @@ Task<DomainFiles> LinuxHost::open_files(const DomainRecord& record) {
   });
 }
 
+Task<> LinuxHost::unpublish_files(const DomainRecord& record) {
+  return offload(worker_, [&record] {
+    remove_own(record.plan.script_path, record.script);
+    remove_own(record.plan.disk_path, record.disk);
+  });
+}
+
 Task<> LinuxHost::remove_files(const DomainRecord& record) {
   return offload(worker_, [&record] {
     std::string failures;

@@ -33,6 +33,7 @@ class LinuxHost final : public Host {
   Task<DomainFiles> make_files(const DomainPlan& plan) override;
   Task<> publish_files(const DomainRecord& record, const DomainFiles& files) override;
   Task<DomainFiles> open_files(const DomainRecord& record) override;
+  Task<> unpublish_files(const DomainRecord& record) override;
   Task<> remove_files(const DomainRecord& record) override;
   Task<UniqueFd> build_network(const DomainPlan& plan) override;
   Task<> destroy_network(const DomainPlan& plan) override;

@@ -110,7 +110,7 @@ std::string random_uuid() {
   // RFC 9562, sections 5.4 and 4.1: version 4, variant 10.
   bytes[6] = static_cast<std::uint8_t>((bytes[6] & 0x0f) | 0x40);
   bytes[8] = static_cast<std::uint8_t>((bytes[8] & 0x3f) | 0x80);
-  return fmt::format("{}-{}-{}-{}-{}", hex(&bytes[0], 4), hex(&bytes[4], 2), hex(&bytes[6], 2),
+  return fmt::format("{}-{}-{}-{}-{}", hex(bytes.data(), 4), hex(&bytes[4], 2), hex(&bytes[6], 2),
                      hex(&bytes[8], 2), hex(&bytes[10], 6));
 }
 

@@ -98,15 +98,34 @@ Task<> Server::State::load() {
   co_await work.join();
   log::info("{} domains, {} of them taken over", domains.size(), alive.size());
 
-  std::vector<std::string> to_start;
-  for (const auto& [domain_name, domain] : domains) {
-    if (domain.record.state != RunState::stopped) continue;
-    if (host_was_restarted && domain.record.plan.spec.autostart)
-      to_start.push_back(domain_name);
+  if (host_was_restarted) co_await choose_autostarts();
+  for (const auto& domain_name : recorded) {
+    Domain* domain = find_if_there(domain_name);
+    if (domain == nullptr || domain->record.state != RunState::stopped) continue;
+    if (host_was_restarted && domain->record.restart_pending)
+      tasks.spawn("autostart " + domain_name, start_automatically(domain_name));
     else
       schedule_restart(domain_name);
   }
-  tasks.spawn("autostart", start_automatically(std::move(to_start)));
+}
+
+// What is to be started is on record before any of it is: a daemon that is killed meanwhile does
+// not take its end for one more restart of the host.
+Task<> Server::State::choose_autostarts() {
+  std::vector<std::string> stopped;
+  for (const auto& [domain_name, domain] : domains)
+    if (domain.record.state == RunState::stopped) stopped.push_back(domain_name);
+  for (const auto& domain_name : stopped) {
+    domain::DomainRecord& known = find(domain_name).record;
+    if (known.restart_pending == known.plan.spec.autostart) continue;
+    known.restart_pending = known.plan.spec.autostart;
+    const domain::DomainRecord record = known;
+    auto recorded = co_await detail::outcome_of(host.write_record(record));
+    if (recorded.error) log::error("{}", describe(recorded.error));
+  }
+  auto marked =
+      co_await detail::outcome_of(host.write_boot_marker(boot_marker(settings), boot_id()));
+  if (marked.error) log::error("{}", describe(marked.error));
 }
 
 Task<> Server::State::remove_half(std::string domain_name) {
@@ -151,6 +170,8 @@ Task<> Server::State::adopt(std::string domain_name) {
     record.reason.clear();
     record.restart_pending = false;
     record.recreate_pending = false;
+    auto recorded = co_await detail::outcome_of(host.write_record(record));
+    if (recorded.error) log::error("{}", describe(recorded.error));
   }
   find(domain_name).adopting = true;
   domain::StartedQemu qemu;
@@ -166,22 +187,17 @@ Task<> Server::State::adopt(std::string domain_name) {
   emit("domain.adopted", domain_name, {{"state", name(shown(domain).state)}});
 }
 
-// As many at once as there are places for. The marker is written last: if this daemon is killed
-// before, the next one goes on.
-Task<> Server::State::start_automatically(std::vector<std::string> domain_names) {
-  TaskGroup starts(executor);
-  for (const auto& domain_name : domain_names) {
-    const bool paused = find(domain_name).record.plan.spec.paused;
-    starts.spawn("autostart " + domain_name, bring_up(domain_name, paused));
-  }
-  auto joined = co_await detail::outcome_of(starts.join());
-  if (joined.error) {
-    starts.cancel();
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    co_await starts.join();
-    co_return;
-  }
-  co_await host.write_boot_marker(boot_marker(settings), boot_id());
+// As many at once as there are places for. What fails is left to its user.
+Task<> Server::State::start_automatically(std::string domain_name) {
+  const bool paused = find(domain_name).record.plan.spec.paused;
+  auto started = co_await detail::outcome_of(bring_up(domain_name, paused));
+  Domain* domain = find_if_there(domain_name);
+  if (!started.error || domain == nullptr) co_return;
+  if (as_error(started.error).code() == Errc::cancelled) std::rethrow_exception(started.error);
+  log::error("{}", describe(started.error));
+  domain->record.restart_pending = false;
+  const domain::DomainRecord record = domain->record;
+  co_await host.write_record(record);
 }
 
 }  // namespace wso

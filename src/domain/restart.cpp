@@ -33,6 +33,13 @@ void Server::State::plan_restart(domain::DomainRecord& record, bool wanted, mill
   record.restart_pending = true;
 }
 
+void Server::State::call_off_restart(Domain& domain) {
+  // Its timer may have expired already: who has waited for it looks whether it is still the
+  // domain's.
+  if (domain.pause) domain.pause->cancel();
+  domain.pause.reset();
+}
+
 void Server::State::schedule_restart(const std::string& domain_name) {
   Domain& domain = find(domain_name);
   if (domain.record.state != RunState::stopped || !domain.record.restart_pending) return;
@@ -47,7 +54,7 @@ Task<> Server::State::restart_later(std::string domain_name,
                                     std::shared_ptr<asio::steady_timer> pause) {
   co_await pause->async_wait(asio::use_awaitable);
   Domain* domain = find_if_there(domain_name);
-  // Somebody else has started or destroyed it.
+  // Somebody else has started, stopped or destroyed it, or is about to.
   if (domain == nullptr || domain->pause != pause) co_return;
   const bool paused = domain->record.plan.spec.paused;
   auto started = co_await detail::outcome_of(bring_up(domain_name, paused));

@@ -143,7 +143,7 @@ void Server::State::set_state(Domain& domain, RunState state) {
   domain.changed->notify();
 }
 
-DomainState Server::State::shown(const Domain& domain) const {
+DomainState Server::State::shown(const Domain& domain) {
   DomainState state = domain::state_of(domain.record);
   if (domain.has_qemu() && !domain.responsive) state.state = RunState::unresponsive;
   state.healthcheck_state = domain.health.state();
@@ -206,6 +206,7 @@ Task<DomainState> Server::destroy_domain(std::string domain_name, bool keep_disk
   state.expect(domain_name, domain::Verb::destroy);
   State::Domain& domain = state.find(domain_name);
   DomainState last = state.shown(domain);
+  State::call_off_restart(domain);
   domain.record.keep_disk = keep_disk;
   const domain::DomainRecord record = domain.record;
   state.set_state(domain, RunState::destroying);
@@ -215,6 +216,7 @@ Task<DomainState> Server::destroy_domain(std::string domain_name, bool keep_disk
     const bool alive = (co_await state.host.find_qemu(record)).has_value();
     State::Domain& left = state.find(domain_name);
     left.record.reason = describe(done.error);
+    left.record.restart_pending = false;
     if (!alive) state.release(left);
     state.set_state(left, alive ? record.state : RunState::stopped);
     std::rethrow_exception(done.error);

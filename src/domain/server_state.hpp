@@ -58,8 +58,8 @@ struct Server::State {
   void remove(const std::string& domain_name);
   // Those named, or all that have a QEMU.
   std::vector<std::string> running(const std::vector<std::string>& names);
-  DomainState shown(const Domain& domain) const;
-  void set_state(Domain& domain, RunState state);
+  static DomainState shown(const Domain& domain);
+  static void set_state(Domain& domain, RunState state);
   // Until it is so of the domain. Throws Errc::not_found if that is destroyed meanwhile.
   Task<> wait_until(std::string domain_name, std::function<bool(const Domain&)> reached);
   domain::Taken taken() const;
@@ -100,6 +100,7 @@ struct Server::State {
   // Asks every QEMU from time to time.
   Task<> look_for_those_that_hang();
   Task<> feel_pulse(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
+  void learn(Domain& domain, RunState state);
   Task<> learn_state(std::string domain_name, std::shared_ptr<qmp::Client> monitor,
                      milliseconds limit);
   Task<> wait_for_answer(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
@@ -128,6 +129,7 @@ struct Server::State {
   // restart.cpp
   void plan_restart(domain::DomainRecord& record, bool wanted, milliseconds ran_for);
   void schedule_restart(const std::string& domain_name);
+  static void call_off_restart(Domain& domain);
   Task<> restart_later(std::string domain_name, std::shared_ptr<asio::steady_timer> pause);
 
   // reconcile.cpp
@@ -137,7 +139,8 @@ struct Server::State {
   Task<> remove_half(std::string domain_name);
   Task<> settle(std::string domain_name);
   Task<> adopt(std::string domain_name);
-  Task<> start_automatically(std::vector<std::string> domain_names);
+  Task<> choose_autostarts();
+  Task<> start_automatically(std::string domain_name);
 
   asio::any_io_executor executor;
   ServerOptions options;

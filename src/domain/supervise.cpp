@@ -94,8 +94,7 @@ void Server::State::spawn_for_run(Domain& domain, std::string what, Task<> task)
 }
 
 void Server::State::release(Domain& domain) {
-  if (domain.pause) domain.pause->cancel();
-  domain.pause.reset();
+  call_off_restart(domain);
   if (domain.console) domain.console->close();
   domain.console.reset();
   domain.monitor.reset();  // whoever attends it lets go, too, and ends the connection
@@ -187,6 +186,14 @@ Task<> Server::State::feel_pulse(std::string domain_name, std::shared_ptr<qmp::C
     set_responsive(domain_name, false, describe(asked.error));
 }
 
+// A verb that is at work records by itself.
+void Server::State::learn(Domain& domain, RunState state) {
+  const std::string domain_name = domain.record.plan.spec.domain_name;
+  set_state(domain, state);
+  if (domain.claimed.expired())
+    spawn_for_run(domain, "record the state of " + domain_name, record_as_is(domain_name));
+}
+
 Task<> Server::State::learn_state(std::string domain_name, std::shared_ptr<qmp::Client> monitor,
                                   milliseconds limit) {
   Json no_arguments = Json::object();
@@ -199,7 +206,7 @@ Task<> Server::State::learn_state(std::string domain_name, std::shared_ptr<qmp::
   if (!domain.has_qemu() || domain.rebooting) co_return;
   const bool runs = optional_bool(answer, "running", false);
   const RunState state = runs ? RunState::running : RunState::paused;
-  if (domain.record.state != state) set_state(domain, state);
+  if (domain.record.state != state) learn(domain, state);
 }
 
 // The answer to a question that was asked in vain comes when QEMU is well again.
@@ -232,7 +239,7 @@ void Server::State::follow(const std::string& domain_name, const qmp::Event& eve
   const bool idle = domain->has_qemu() && !domain->rebooting;
   const auto becomes = [&](RunState from, RunState to, std::string what) {
     if (!idle || domain->record.state != from) return;
-    set_state(*domain, to);
+    learn(*domain, to);
     emit(std::move(what), domain_name);
   };
   if (event.name == "STOP") {
@@ -346,7 +353,14 @@ bool Server::State::begin_healing(const std::string& domain_name) {
 
 Task<> Server::State::heal(std::string domain_name, domain::DomainRecord record) {
   const std::string reason = record.reason;
-  co_await halt(domain_name, std::move(record));
+  auto halted = co_await detail::outcome_of(halt(domain_name, std::move(record)));
+  if (halted.error) log::error("{}: {}", domain_name, describe(halted.error));
+  if (Domain& ill = find(domain_name); ill.has_qemu()) {
+    // It runs on, and is to be helped when it is found ill anew.
+    ill.health = domain::Health(ill.record.plan.spec.health);
+    spawn_for_run(ill, "check the health of " + domain_name, check_health(domain_name));
+    co_return;
+  }
   emit("domain.stopped", domain_name, {{"reason", reason}, {"failed", true}});
   schedule_restart(domain_name);
 }

@@ -25,8 +25,7 @@ std::shared_ptr<const Verb> Server::State::claim(const std::string& domain_name,
 
 Task<> Server::State::bring_up(std::string domain_name, bool paused) {
   Domain& waiting = find(domain_name);
-  if (waiting.pause) waiting.pause->cancel();
-  waiting.pause.reset();
+  call_off_restart(waiting);
   set_state(waiting, RunState::starting);
   domain::DomainRecord record = waiting.record;
   std::exception_ptr failure;
@@ -62,7 +61,7 @@ Task<VerbResult> Server::start_domain(std::string domain_name, bool paused) {
 Task<> Server::State::press_power_button(std::string domain_name, milliseconds limit) {
   const auto monitor = find(domain_name).monitor;
   if (!monitor || !find(domain_name).responsive)
-    throw Error(Errc::timeout, "QEMU does not answer: stop it by force");
+    throw Error(Errc::process, "QEMU does not answer: stop it by force");
   Json no_arguments = Json::object();
   co_await monitor->execute("system_powerdown", std::move(no_arguments),
                             std::min(limit, qmp::command_limit));
@@ -101,7 +100,8 @@ Task<> Server::State::power_down(std::string domain_name, bool force, millisecon
 // The second part, in which nothing is asked any more.
 Task<> Server::State::halt(std::string domain_name, domain::DomainRecord record) {
   const RunState before = record.state;
-  auto halted = co_await detail::outcome_of(domain::halt(host, record));
+  const bool is_off = find(domain_name).guest_is_off;
+  auto halted = co_await detail::outcome_of(domain::halt(host, record, is_off));
   const bool alive = halted.error && (co_await host.find_qemu(record)).has_value();
   Domain& domain = find(domain_name);
   if (halted.error) {
@@ -161,7 +161,7 @@ Task<VerbResult> Server::stop_domain(std::string domain_name, bool force, millis
   const bool was_to_restart = stopped.record.restart_pending;
   if (was_to_restart) {
     stopped.record.restart_pending = false;
-    if (stopped.pause) stopped.pause->cancel();
+    State::call_off_restart(stopped);
     const domain::DomainRecord record = stopped.record;
     co_await state.host.write_record(record);
   }

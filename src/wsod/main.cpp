@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <wso/base/error.hpp>
@@ -26,7 +27,7 @@ std::int64_t now() {
       .count();
 }
 
-Task<> destroy_all(Server& server) {
+Task<> destroy_those_there(Server& server) {
   TaskGroup work(co_await asio::this_coro::executor);
   const auto destroy = [&server](std::string name) -> Task<> {
     co_await server.destroy_domain(std::move(name));
@@ -34,6 +35,31 @@ Task<> destroy_all(Server& server) {
   for (const auto& domain : server.domains())
     work.spawn("destroy " + domain.domain_name, destroy(domain.domain_name));
   co_await work.join();
+}
+
+// One that is just being started or stopped can be destroyed a moment later.
+Task<> destroy_all(Server& server) {
+  constexpr milliseconds limit{20'000};
+  constexpr milliseconds pause{100};
+  const auto deadline = Clock::now() + limit;
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  while (!server.domains().empty()) {
+    co_await destroy_those_there(server);
+    if (server.domains().empty()) co_return;
+    if (Clock::now() > deadline)
+      throw Error(Errc::busy, "{} domains could not be destroyed: see above",
+                  server.domains().size());
+    timer.expires_after(pause);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
+// Each running domain takes some descriptors, and the usual soft limit is made for select(2).
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 Task<> serve(const Config& config) {
@@ -53,8 +79,10 @@ Task<> serve(const Config& config) {
   co_await control.stop();
   accepting.cancel();
   co_await accepting.join();
-  if (config.on_exit == "destroy") co_await destroy_all(server);
+  detail::Outcome<void> destroyed;
+  if (config.on_exit == "destroy") destroyed = co_await detail::outcome_of(destroy_all(server));
   co_await server.stop();
+  destroyed.get();
 }
 
 int run(const Config& config) {
@@ -63,6 +91,7 @@ int run(const Config& config) {
     throw Error(Errc::invalid_argument, "on_exit '{}': use keep or destroy", config.on_exit);
   // A client or a QEMU that hangs up is an error of one write, not the daemon's end.
   std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
   asio::io_context loop(1);
   std::exception_ptr failure;
   asio::co_spawn(loop, serve(config), [&failure](std::exception_ptr error) { failure = error; });

@@ -6,9 +6,10 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 
 import pytest
-from lab import GUEST, files_of, qemus, run, wait_until
+from lab import GUEST, RpcError, everything, files_of, qemus, run, wait_until
 
 
 def test_what_guests_do_by_themselves(lab, daemon):
@@ -22,6 +23,21 @@ def test_what_guests_do_by_themselves(lab, daemon):
     state = daemon.wait_for_state("web", "stopped")
     assert state["reason"] == "the guest has powered off"
     assert qemus() == []
+
+
+def test_a_power_off_on_a_disk_that_is_read_only(lab, daemon):
+    """The guest is off, whatever can be recorded of it."""
+    guest = lab.guest("web")
+    run("mount", "--bind", daemon.workdir, daemon.workdir)
+    run("mount", "-o", "remount,ro,bind", daemon.workdir)
+    try:
+        guest.ssh("(sleep 0.2; poweroff -f) >/dev/null 2>&1 </dev/null &")
+        state = daemon.wait_for_state("web", "stopped")
+        assert "the guest has powered off" in state["reason"] and "Read-only" in state["reason"]
+        assert qemus() == []
+    finally:
+        run("umount", daemon.workdir)
+    assert daemon.call("domain.start", domain_name="web", paused=True)["state"] == "paused"
 
 
 def test_a_guest_that_panics(lab, daemon):
@@ -149,10 +165,54 @@ def test_a_restart_that_is_due_survives_the_daemon(lab):
     again.wait_for_state("web", "paused")
 
 
-def test_autostart_after_the_host_was_restarted(lab, daemon):
+@pytest.mark.parametrize("method", ["domain.destroy", "domain.stop"])
+def test_a_domain_is_not_restarted_that_is_destroyed_or_stopped_when_it_is_due(lab, method):
+    daemon = lab.start_daemon("--config", lab.write_config("restart_pause_ms = 300\n"))
+    before = everything(daemon)
+    names = [f"web{n}" for n in range(8)]
+    pids = [daemon.launch_paused(name, restart="always")["pid"] for name in names]
+    due = []
+    with daemon.connect() as events:
+        events.call("events.subscribe")
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        while len(due) < len(names):
+            event = events.receive()["params"]
+            if event["event"] == "domain.restarting":
+                due.append(event["time_ms"] / 1000 + 0.3)
+    options = {"force": True} if method == "domain.stop" else {}
+    # The moment itself is what is to be hit.
+    time.sleep(max(0.0, min(due) - 0.005 - time.time()))
+    with daemon.connect() as connection:
+        asked = {connection.send(method, domain_name=name, **options): name for name in names}
+        answers = [connection.receive() for _ in names]
+        late = [asked[answer["id"]] for answer in answers if "error" in answer]
+
+        def done(name):
+            with contextlib.suppress(RpcError):
+                return connection.call(method, domain_name=name, **options)
+            return False
+
+        for name in late:
+            wait_until(lambda name=name: done(name), f"{name} is no longer busy")
+    if method == "domain.stop":
+        assert {daemon.state_of(name)["state"] for name in names} == {"stopped"}
+        daemon.wsoctl("destroy", *names)
+    assert daemon.call("domain.list")["domains"] == []
+    wait_until(lambda: everything(daemon) == before, "nothing is left")
+
+
+def record_of(daemon, name):
+    return json.loads((daemon.workdir / f"domains/{name}.json").read_text())
+
+
+def test_autostart_after_the_host_was_restarted(lab):
     """The same workdir, with nothing running and an empty runtime directory."""
+    daemon = lab.start_daemon("--config", lab.write_config("restart_pause_ms = 60000\n"))
     wanted = [daemon.launch_paused(f"auto{n}", autostart=True) for n in range(5)]
     daemon.launch_paused("manual", restart="always")
+    os.kill(daemon.launch_paused("due", restart="always")["pid"], signal.SIGKILL)
+    wait_until(lambda: "domain.restarting due" in daemon.log, "a restart is due")
     daemon.stop(signal.SIGKILL)
     for pid in qemus():
         os.kill(pid, signal.SIGKILL)
@@ -168,6 +228,9 @@ def test_autostart_after_the_host_was_restarted(lab, daemon):
         assert state["ip_address"] == before["ip_address"]
     manual = again.state_of("manual")
     assert (manual["state"], manual["reason"]) == ("stopped", "the host was restarted")
+    assert again.state_of("due")["state"] == "stopped"
+    for name in ("manual", "due", "auto0"):
+        wait_until(lambda: not record_of(again, name)["restart_pending"], "nothing is due any more")
     # A restart of the daemon alone starts nothing.
     again.call("domain.stop", domain_name="auto0", force=True)
     again.stop()
@@ -202,6 +265,9 @@ def test_an_unhealthy_domain_is_helped(lab, action):
     files = files_of(daemon)
     first = daemon.launch("web", memory_kib=32768, health=health, restart_limit=2)
     disk = os.stat(first["disk_path"]).st_ino
+    console_log = daemon.workdir / "log/web.console"
+    wait_until(console_log.exists, "the console is there")
+    console_log.write_text("printed by the one that was ill\n")
     with open(first["disk_path"], "r+b") as file:
         file.seek(0, 2)
         file.write(b"marker")
@@ -209,6 +275,7 @@ def test_an_unhealthy_domain_is_helped(lab, action):
     assert state["ip_address"] == first["ip_address"]
     same_disk = os.stat(first["disk_path"]).st_ino == disk and b"marker" in open(first["disk_path"], "rb").read()
     assert same_disk == (action == "restart")
+    assert console_log.read_text() == "printed by the one that was ill\n"
     # Then it is left as it is.
     wait_until(lambda: "restart_limit" in daemon.log, "the limit")
     assert daemon.state_of("web")["state"] == "running"

@@ -65,6 +65,16 @@ def test_a_domain_that_ended_meanwhile_is_stopped(lab, daemon):
     assert not os.path.exists(state["disk_path"])
 
 
+def test_a_stop_that_was_not_brought_to_its_end_is_forgotten(lab, daemon):
+    daemon.launch_paused("web")
+    daemon.stop(signal.SIGKILL)
+    path = daemon.workdir / "domains/web.json"
+    path.write_text(path.read_text().replace('"state":"paused"', '"state":"stopping"'))
+    again = lab.start_daemon()
+    assert again.state_of("web")["state"] == "paused"
+    wait_until(lambda: json.loads(path.read_text())["state"] == "paused", "it is on record, too")
+
+
 @pytest.mark.parametrize("qemu", ["alive", "dead"])
 @pytest.mark.parametrize("state", ["launching", "destroying"])
 def test_what_a_crash_left_half_done_is_removed(lab, daemon, state, qemu):

@@ -31,6 +31,9 @@ class WrappedHost : public Host {
   Task<DomainFiles> open_files(const DomainRecord& record) override {
     return step("open files", real_.open_files(record));
   }
+  Task<> unpublish_files(const DomainRecord& record) override {
+    return step("unpublish files", real_.unpublish_files(record));
+  }
   Task<> remove_files(const DomainRecord& record) override {
     return step("remove files", real_.remove_files(record));
   }

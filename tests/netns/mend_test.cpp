@@ -247,7 +247,7 @@ TEST_F(NetworksTest, WhatCannotBeMendedIsNamed) {
   tap.reset();
   EXPECT_EQ(
       refusal_of(networks_, plan_),
-      "domain web: its tap vnetweb is gone, and QEMU alone could hold it: restart the domain");
+      "domain web: its tap vnetweb is gone, or is not the one that wso made: restart the domain");
   networks_.destroy({plan_});
   EXPECT_THROW(networks_.mend(plan_), Error);
   EXPECT_EQ(run("ip link show group 0x77736f"), "");

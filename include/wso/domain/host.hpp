@@ -46,7 +46,9 @@ class Host {
   virtual Task<> publish_files(const DomainRecord& record, const DomainFiles& files) = 0;
   // The domain's own files, by their names.
   virtual Task<DomainFiles> open_files(const DomainRecord& record) = 0;
-  // Only the very files that the record names, and the logs; the disk stays if `keep_disk` says so.
+  // Removes the two, and only the very files that the record names.
+  virtual Task<> unpublish_files(const DomainRecord& record) = 0;
+  // The same with the logs; the disk stays if `keep_disk` says so.
   virtual Task<> remove_files(const DomainRecord& record) = 0;
 
   virtual Task<UniqueFd> build_network(const DomainPlan& plan) = 0;

@@ -28,8 +28,9 @@ Task<RunningDomain> start(Host& host, DomainRecord& record, bool paused);
 
 // Ends QEMU and removes the network; files and record stay. The record, returned as it was written
 // last, tells in its other fields why, and what is to follow. Not to be cancelled. After a failure
-// it says `stopping`, so that the next start of the daemon goes on where this has stopped.
-Task<DomainRecord> halt(Host& host, DomainRecord record);
+// it says `stopping`, so that the next start of the daemon goes on where this has stopped. If the
+// record cannot be written, the domain runs on, unless its guest is off anyway.
+Task<DomainRecord> halt(Host& host, DomainRecord record, bool guest_is_off = false);
 
 // Removes everything that the record names, whatever half of it is there; the disk stays if the
 // record says so. Not to be cancelled. After a failure the record is kept, as `destroying`, so that

@@ -46,6 +46,9 @@ class FakeHost final : public Host {
     co_await step("open files");
     co_return DomainFiles();
   }
+  Task<> unpublish_files(const DomainRecord& /*record*/) override {
+    return step("unpublish files");
+  }
   Task<> remove_files(const DomainRecord& /*record*/) override { return step("remove files"); }
   Task<UniqueFd> build_network(const DomainPlan& /*plan*/) override {
     co_await step("build network");
@@ -160,7 +163,7 @@ TEST(LaunchTest, ACancellationAtAnyStepUndoesIt) {
 
 const Log start_steps = {"write starting",  "open files", "build network", "start QEMU",
                          "connect monitor", "verify",     "resume",        "write running"};
-const Log recreate_steps = {"remove files", "make files", "write starting", "publish files"};
+const Log recreate_steps = {"unpublish files", "make files", "write starting", "publish files"};
 
 DomainRecord stopped_record() {
   DomainRecord record;
