@@ -164,14 +164,13 @@ Task<> Server::State::adopt(std::string domain_name) {
     co_await settle(domain_name);
     co_return;
   }
+  const RunState on_record = record.state;
   // A stop that was not brought to its end, and that nobody has been told of.
   if (record.state == RunState::stopping) {
     record.state = RunState::running;
     record.reason.clear();
     record.restart_pending = false;
     record.recreate_pending = false;
-    auto recorded = co_await detail::outcome_of(host.write_record(record));
-    if (recorded.error) log::error("{}", describe(recorded.error));
   }
   find(domain_name).adopting = true;
   domain::StartedQemu qemu;
@@ -185,6 +184,9 @@ Task<> Server::State::adopt(std::string domain_name) {
   Domain& domain = find(domain_name);
   domain.adopting = false;
   emit("domain.adopted", domain_name, {{"state", name(shown(domain).state)}});
+  if (domain.record.state == on_record) co_return;
+  auto recorded = co_await detail::outcome_of(record_as_is(domain_name));
+  if (recorded.error) log::error("{}", describe(recorded.error));
 }
 
 // As many at once as there are places for. What fails is left to its user.

@@ -186,11 +186,11 @@ Task<> Server::State::feel_pulse(std::string domain_name, std::shared_ptr<qmp::C
     set_responsive(domain_name, false, describe(asked.error));
 }
 
-// A verb that is at work records by itself.
+// A verb that is at work records by itself, and so does an adoption.
 void Server::State::learn(Domain& domain, RunState state) {
   const std::string domain_name = domain.record.plan.spec.domain_name;
   set_state(domain, state);
-  if (domain.claimed.expired())
+  if (domain.claimed.expired() && !domain.adopting)
     spawn_for_run(domain, "record the state of " + domain_name, record_as_is(domain_name));
 }
 
