@@ -103,10 +103,11 @@ SpawnedQemu spawn_qemu(const DomainPlan& plan, const Settings& settings, const D
   if (const auto group = settings.acceleration.device_group) spec.supplementary_groups = {*group};
   try {
     auto spawned = proc::spawn(spec);
+    UniqueFd connected = connect_unix(plan.console_path);
     monitor_guard.keep();
     console_guard.keep();
     messages_guard.keep();
-    return {std::move(spawned), connect_unix(plan.console_path), std::move(messages)};
+    return {std::move(spawned), std::move(connected), std::move(messages)};
   } catch (const Error& error) {
     const std::string said = last_words(messages, plan.log_path);
     if (!said.empty()) throw Error(error.code(), "{}: {}", error.what(), said);
