@@ -32,7 +32,6 @@ PUBLIC = {"domain.hpp": "base", "event.hpp": "base", "server.hpp": "domain", "cl
 LIBRARIES = {
     r"netlink/": r"src/net/",
     r"nftables/": r"src/nft/",
-    r"boost/process": r"src/proc/spawn\.cpp",
     r"CLI/": r"src/wsod/main\.cpp|src/wsoctl/(main|command_line)\.[ch]pp",
     r"toml": r"src/wsod/config\.cpp",
     r"spdlog/": r"src/base/log\.cpp",

@@ -1,18 +1,7 @@
-// The only file that includes Boost.Process v2. Two things about Boost 1.81 shape it: it needs
-// <boost/optional.hpp> and <boost/type_traits.hpp> before it when it uses std::filesystem, and its
-// process object kills its process when destroyed, so none is ever kept.
-#include <boost/optional.hpp>
-#include <boost/type_traits.hpp>
-
-#define BOOST_PROCESS_USE_STD_FS 1
-#define BOOST_PROCESS_V2_HEADER_ONLY 1
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/process/v2/posix/default_launcher.hpp>
-#include <boost/process/v2/process.hpp>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -33,10 +22,8 @@
 namespace wso::proc {
 namespace {
 
-namespace process = boost::process::v2;
-
-// Runs in the child between fork and exec. Returns 0 or errno, after a line on standard error that
-// names the step.
+// Runs in the child between fork and exec. The daemon has threads, so nothing here may wait for one
+// of them, as an allocation can: signal-safety(7).
 class Confinement {
  public:
   explicit Confinement(const SpawnSpec& spec) : spec_(spec) {
@@ -44,10 +31,10 @@ class Confinement {
       landlock_ = make_landlock_ruleset(spec.readable, spec.devices, spec.inherited_fds);
   }
 
-  int enter() const {
-    const int failed =
-        standard_streams() || nothing_else() || own_session() || no_network() || no_privileges();
-    return failed != 0 ? errno : 0;
+  // False and errno after a line on standard error that names the step.
+  bool enter() const {
+    return (standard_streams() || nothing_else() || own_session() || no_network() ||
+            no_privileges()) == 0;
   }
 
  private:
@@ -67,8 +54,7 @@ class Confinement {
            step("open /dev/null", null) || step("redirect the input", ::dup2(null, STDIN_FILENO));
   }
 
-  // Closed at exec and not here: the launcher still needs its pipe. Its own way of closing what is
-  // not inherited misses all numbers below the highest one that is.
+  // Closed at exec and not here: the pipe to the daemon is still needed.
   int nothing_else() const {
     if (step("close other file descriptors",
              ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC)) != 0)
@@ -123,53 +109,8 @@ class Confinement {
   UniqueFd landlock_;
 };
 
-// The hooks that Process v2 calls in the child.
-struct ConfinedStart {
-  const Confinement& confinement;
-
-  template <typename Launcher>
-  boost::system::error_code on_exec_setup(Launcher& /*launcher*/,
-                                          const process::filesystem::path& /*program*/,
-                                          const char* const*& /*arguments*/) const {
-    const int error_number = confinement.enter();
-    // The launcher reports errno to the parent, not the code that it is given here.
-    errno = error_number;
-    return {error_number, boost::system::system_category()};
-  }
-
-  // The launcher would end the child by exit(), which runs the daemon's own exit handlers. Both
-  // forms are looked up by it: one to see if there is a hook, the other to call it.
-  template <typename... Ignored>
-  void on_exec_error(Ignored&&... /*ignored*/) const {
-    ::_exit(127);
-  }
-};
-
-constexpr const char* environment[] = {"LANG=C", nullptr};
-
-// Executes the program in launcher.pid.
-boost::system::error_code execute(process::posix::default_launcher& launcher,
-                                  const SpawnSpec& spec) {
-  const Confinement confinement(spec);
-  launcher.env = environment;
-  launcher.fd_whitelist.insert(launcher.fd_whitelist.end(), spec.inherited_fds.begin(),
-                               spec.inherited_fds.end());
-  try {
-    // Its own context: to fork while another thread runs a context is not allowed by Asio.
-    asio::io_context context;
-    boost::system::error_code ec;
-    auto started = launcher(context.get_executor(), ec, spec.program, spec.arguments,
-                            ConfinedStart{confinement});
-    if (!ec) started.detach();
-    return ec;
-  } catch (const boost::system::system_error& error) {
-    // The program may run by now, but there was no file descriptor left to watch it with.
-    return error.code();
-  }
-}
-
-Errc code_of(const boost::system::error_code& ec) {
-  switch (ec.value()) {
+Errc code_of(int error_number) {
+  switch (error_number) {
     case ENOENT:
       return Errc::not_found;
     case EACCES:
@@ -187,17 +128,48 @@ void kill_and_reap(pid_t pid) {
 // A child that nobody else knows of yet: if what follows its start fails, it must not stay.
 class ChildGuard {
  public:
-  explicit ChildGuard(const pid_t& pid) : pid_(&pid) {}
+  explicit ChildGuard(pid_t pid) : pid_(pid) {}
   ChildGuard(const ChildGuard&) = delete;
   ChildGuard& operator=(const ChildGuard&) = delete;
   ~ChildGuard() {
-    if (pid_ != nullptr && *pid_ > 0) kill_and_reap(*pid_);
+    if (pid_ > 0) kill_and_reap(pid_);
   }
-  void keep() { pid_ = nullptr; }
+  void keep() { pid_ = -1; }
 
  private:
-  const pid_t* pid_;
+  pid_t pid_;
 };
+
+// As execve(2) takes them. Views into what they were made of.
+std::vector<char*> pointers_to(const std::string& program,
+                               const std::vector<std::string>& arguments) {
+  const auto pointer = [](const std::string& word) { return const_cast<char*>(word.c_str()); };
+  std::vector<char*> pointers = {pointer(program)};
+  for (const auto& argument : arguments) pointers.push_back(pointer(argument));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+[[noreturn]] void become(const std::string& program, const std::vector<char*>& arguments,
+                         const Confinement& confinement, int report_fd) {
+  static char language[] = "LANG=C";
+  static char* const environment[] = {language, nullptr};
+  if (confinement.enter()) ::execve(program.c_str(), arguments.data(), environment);
+  const int error_number = errno;
+  const ssize_t written = ::write(report_fd, &error_number, sizeof error_number);
+  static_cast<void>(written);
+  // Not exit(), which would run the daemon's own handlers.
+  ::_exit(127);
+}
+
+// What become() reports, or 0 once the program runs: exec closes the other end of the pipe.
+int wait_for_exec(const UniqueFd& report) {
+  int error_number = 0;
+  ssize_t n_read = 0;
+  do n_read = ::read(report.get(), &error_number, sizeof error_number);
+  while (n_read < 0 && errno == EINTR);
+  return n_read < 0 ? errno : error_number;
+}
 
 }  // namespace
 
@@ -206,14 +178,27 @@ Spawned::~Spawned() {
 }
 
 Spawned spawn(const SpawnSpec& spec) {
-  process::posix::default_launcher launcher;
-  ChildGuard guard(launcher.pid);
-  if (const auto ec = execute(launcher, spec))
-    throw Error(code_of(ec), "start {}: {}", spec.program, ec.message());
+  const auto failure = [&spec](int error_number) {
+    return Error(code_of(error_number), "start {}: {}", spec.program,
+                 ::strerrordesc_np(error_number));
+  };
+  const Confinement confinement(spec);
+  const std::vector<char*> arguments = pointers_to(spec.program, spec.arguments);
+  int pipe_fds[2] = {-1, -1};
+  if (::pipe2(pipe_fds, O_CLOEXEC) != 0) throw failure(errno);
+  const UniqueFd report(pipe_fds[0]);
+  UniqueFd report_of_child(pipe_fds[1]);
+  const pid_t pid = ::fork();
+  if (pid < 0) throw failure(errno);
+  if (pid == 0) become(spec.program, arguments, confinement, report_of_child.get());
+  ChildGuard guard(pid);
+  report_of_child.reset();
+  if (const int error_number = wait_for_exec(report)) throw failure(error_number);
+
   // Nobody else reaps it, so the number stays this process's, even if it has ended by now.
-  UniqueFd pidfd = open_pidfd(launcher.pid);
-  const auto stat = read_stat(launcher.pid);
-  const ProcessIdentity identity{launcher.pid, stat ? stat->start_time : 0};
+  UniqueFd pidfd = open_pidfd(pid);
+  const auto stat = read_stat(pid);
+  const ProcessIdentity identity{pid, stat ? stat->start_time : 0};
   Process started(identity, std::move(pidfd));
   guard.keep();
   return Spawned(std::move(started));
