@@ -1,5 +1,6 @@
 // wsoctl start, stop, reboot, reset, pause, resume, destroy: each on several domains at once.
 #include <algorithm>
+#include <set>
 
 #include <wso/api/wire.hpp>
 #include <wso/base/error.hpp>
@@ -61,10 +62,14 @@ std::string done_text(const VerbRequest& request, const Json& answer) {
 }  // namespace
 
 ExitStatus run_verb(Session& session, const VerbRequest& request) {
+  // One that is named twice would be busy with itself.
+  std::vector<std::string> domain_names = request.domain_names;
+  std::set<std::string> named;
+  std::erase_if(domain_names, [&named](const auto& each) { return !named.insert(each).second; });
   Json answers = Json::array();
   bool all = true;
-  for (auto rest = request.domain_names.begin(); rest != request.domain_names.end();) {
-    const auto left = static_cast<std::size_t>(request.domain_names.end() - rest);
+  for (auto rest = domain_names.begin(); rest != domain_names.end();) {
+    const auto left = static_cast<std::size_t>(domain_names.end() - rest);
     const auto end = rest + static_cast<std::ptrdiff_t>(std::min(left, at_once));
     all &= ask_together(session, request, {rest, end}, answers);
     rest = end;

@@ -317,9 +317,15 @@ TEST(Destroy, GoesOnAfterAFailure) {
 TEST(Destroy, OfManyTakesThemInTurns) {
   ScriptedServer server(always(api::to_json(domain("web"))));
   std::vector<std::string> arguments{"destroy"};
-  arguments.resize(101, "web");
+  for (int i = 0; i < 100; ++i) arguments.push_back(fmt::format("web{}", i));
   EXPECT_EQ(run(server, arguments).status, 0);
   EXPECT_EQ(server.requests().size(), 100U);
+}
+
+TEST(Destroy, OfOneThatIsNamedTwiceAsksOnce) {
+  ScriptedServer server(always(api::to_json(domain("web"))));
+  EXPECT_EQ(run(server, {"destroy", "web", "web"}).output, "destroyed web\n");
+  EXPECT_EQ(server.requests().size(), 1U);
 }
 
 TEST(Netconfig, PrintsTheScriptByteForByte) {
