@@ -13,6 +13,8 @@ class LinuxHost final : public Host {
   LinuxHost(const asio::any_io_executor& executor, asio::thread_pool& worker,
             const Settings& settings);
 
+  // Networks::claim(), before the worker has any work.
+  bool claim_networks() { return networks_.claim(); }
   Task<store::LoadedRecords> load_records();
   Task<std::filesystem::path> set_aside_record(const std::string& domain_name);
   Task<> write_boot_marker(const std::filesystem::path& path, const std::string& boot_id);

@@ -48,6 +48,8 @@ bool bridge_is_of(const std::vector<DomainPlan>& plans, const std::string& bridg
 Networks::Networks(const Settings& settings)
     : settings_(settings), socket_(net::open_route_socket()), firewall_watch_(firewall_) {}
 
+bool Networks::claim() { return firewall_.put_guard(net::link_group); }
+
 std::vector<KeptNetwork> Networks::start(const std::vector<DomainPlan>& running,
                                          const std::vector<DomainPlan>& gone) {
   // Domains that run are not left without a server for it: to launch more is refused.
@@ -58,11 +60,6 @@ std::vector<KeptNetwork> Networks::start(const std::vector<DomainPlan>& running,
   const std::vector<nft::Guest> kept = guests_of_nobody(running, gone);
   guests_ = kept;
   for (const auto& plan : running) guests_.push_back(firewall_guest(plan, settings_));
-  try {
-    firewall_.put_guard(net::link_group);
-  } catch (const Error& error) {
-    log::warn("{}: flows of guests will not outlive a flush of the ruleset", error.what());
-  }
   mend_firewall();
   remove_bridges_of_nobody();
   mend_forwarding();

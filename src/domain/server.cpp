@@ -4,9 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/sysinfo.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <wso/base/error.hpp>
@@ -45,24 +43,6 @@ UniqueFd lock_workdir(const fs::path& workdir) {
   return lock;
 }
 
-// One server to a network namespace, as link names and the firewall table are the namespace's; so
-// are abstract UNIX sockets (unix(7)), and the kernel frees the name with its holder.
-UniqueFd lock_namespace() {
-  UniqueFd lock(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!lock) throw_errno("create a UNIX socket");
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  constexpr std::string_view name = "wso-server";
-  name.copy(address.sun_path + 1, name.size());
-  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
-  if (!taken_within_a_moment([&] { return ::bind(lock.get(), generic, size) == 0; }))
-    throw Error(Errc::busy,
-                "another wso server runs in this network namespace: stop it, or start this one in "
-                "another namespace");
-  return lock;
-}
-
 // More memory than the host has would be found out by the kernel's OOM killer, hours later.
 void check_host_memory(const DomainSpec& spec) {
   struct sysinfo info {};
@@ -80,13 +60,17 @@ Server::State::State(asio::any_io_executor the_executor, ServerOptions server_op
       options(std::move(server_options)),
       settings(domain::make_settings(options)),
       workdir_lock(lock_workdir(settings.workdir)),
-      namespace_lock(lock_namespace()),
       host(executor, worker, settings),
       tasks(executor),
       events(executor),
       // A starting QEMU is busy with itself: more at once than there are CPUs finish no sooner.
       launch_slots(executor, std::max(2U, std::thread::hardware_concurrency())) {
   options.accel = settings.acceleration.name;
+  // One server to a network namespace, as link names and the firewall's table are the namespace's.
+  if (!taken_within_a_moment([this] { return host.claim_networks(); }))
+    throw Error(Errc::busy,
+                "another wso server runs in this network namespace: stop it, or start this one in "
+                "another namespace");
 }
 
 Server::State::Domain& Server::State::find(std::string_view domain_name) {

@@ -146,7 +146,6 @@ struct Server::State {
   ServerOptions options;
   domain::Settings settings;
   UniqueFd workdir_lock;
-  UniqueFd namespace_lock;
   // Declared before the host: its thread must have ended when the host goes.
   asio::thread_pool worker{1};
   domain::LinuxHost host;

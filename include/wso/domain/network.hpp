@@ -27,6 +27,10 @@ class Networks {
   // Opens the sockets in the namespace of the calling thread. `settings` must outlive it.
   explicit Networks(const Settings& settings);
 
+  // Makes this the one server of its network namespace, until stop() or its end, and puts up
+  // guard.nft. False if there is another. A server calls it before all else.
+  bool claim();
+
   // Replaces the firewall table, in one transaction, by one with just these domains, removes every
   // bridge of ours that belongs to none of them, and lets the host forward packets. A bridge with a
   // tap of ours in it has a QEMU that runs, be it one whose record cannot be read: it is left

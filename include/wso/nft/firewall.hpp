@@ -69,8 +69,8 @@ class Firewall {
   std::vector<Guest> guests();
 
   // The table `inet wso-guard`, see guard.nft: for links of this group, as long as this object
-  // lives. Errc::permission if a guard of somebody else is there.
-  void put_guard(std::uint32_t link_group);
+  // lives. False if a guard of somebody else is there.
+  bool put_guard(std::uint32_t link_group);
   void remove_guard();
 
   // The port of its netlink socket, by which the kernel's notifications name who made a change.
