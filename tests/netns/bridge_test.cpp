@@ -19,12 +19,14 @@ using test::run;
 using test::run_json;
 using test::TapGuest;
 
-const MacAddress mac = parse_mac("52:54:00:12:34:56");
+const MacAddress bridge_mac = parse_mac("52:54:00:12:34:56");
 
 class BridgeTest : public test::NetnsTest {
  protected:
   nl_sock* socket() const { return socket_.get(); }
-  int create(const std::string& name) { return create_bridge(socket(), name, mac, link_group); }
+  int create(const std::string& name) {
+    return create_bridge(socket(), name, bridge_mac, link_group);
+  }
   Json shown(const std::string& name) { return run_json("ip -j -d link show " + name).at(0); }
 
   template <typename Call>
@@ -110,7 +112,7 @@ TEST_F(BridgeTest, IsFoundWithAllThatIsKnownOfIt) {
   EXPECT_EQ(bridge.alias, "wso:web");
   EXPECT_EQ(bridge.group, link_group);
   EXPECT_EQ(bridge.master, 0);
-  EXPECT_EQ(bridge.mac, mac);
+  EXPECT_EQ(bridge.mac, bridge_mac);
   EXPECT_TRUE(bridge.up);
   EXPECT_FALSE(bridge.running);
 

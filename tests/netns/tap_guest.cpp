@@ -28,13 +28,13 @@ const net::Ipv4Address gateway = net::parse_ipv4("192.168.100.1");
 
 // Offsets in a frame as the tap gives it: first struct virtio_net_hdr, whose header is not C++.
 constexpr std::size_t ethernet = 10;
-constexpr std::size_t payload = ethernet + ETH_HLEN;
-constexpr std::size_t arp_operation = payload + 7;
-constexpr std::size_t arp_sender = payload + 8;
-constexpr std::size_t arp_target = payload + 18;
-constexpr std::size_t ip_source = payload + 12;
-constexpr std::size_t ip_destination = payload + 16;
-constexpr std::size_t icmp_type = payload + sizeof(iphdr);
+constexpr std::size_t packet_at = ethernet + ETH_HLEN;
+constexpr std::size_t arp_operation = packet_at + 7;
+constexpr std::size_t arp_sender = packet_at + 8;
+constexpr std::size_t arp_target = packet_at + 18;
+constexpr std::size_t ip_source = packet_at + 12;
+constexpr std::size_t ip_destination = packet_at + 16;
+constexpr std::size_t icmp_type = packet_at + sizeof(iphdr);
 
 std::array<std::uint8_t, 4> bytes_of(net::Ipv4Address address) {
   std::array<std::uint8_t, 4> bytes{};
@@ -99,7 +99,7 @@ void TapGuest::answer() const {
     return std::equal(ours.begin(), ours.end(), at(offset));
   };
   const std::uint16_t protocol =
-      static_cast<std::uint16_t>(frame[payload - 2] << 8 | frame[payload - 1]);
+      static_cast<std::uint16_t>(frame[packet_at - 2] << 8 | frame[packet_at - 1]);
   if (protocol == ETH_P_ARP && frame[arp_operation] == 1 && asks_us(arp_target + 6)) {
     frame[arp_operation] = 2;
     std::swap_ranges(at(arp_sender), at(arp_target), at(arp_target));

@@ -7,7 +7,7 @@
 namespace wso::api {
 namespace {
 
-constexpr std::string_view good =
+constexpr std::string_view good_request =
     R"({"jsonrpc":"2.0","id":7,"method":"domain.list","params":{"names":["web"]}})";
 
 RequestError refusal(std::string_view line) {
@@ -31,7 +31,7 @@ Error reply_error(std::string_view line, const Json& id = 7) {
 }
 
 TEST(ParseRequest, ReadsAWholeRequest) {
-  const Request request = parse_request(good);
+  const Request request = parse_request(good_request);
   EXPECT_EQ(request.id, 7);
   EXPECT_EQ(request.method, "domain.list");
   EXPECT_EQ(request.params, (Json{{"names", {"web"}}}));
@@ -68,8 +68,8 @@ TEST(ParseRequest, RefusesWhatIsNoJson) {
 }
 
 TEST(ParseRequest, RefusesEveryCutOfARequest) {
-  for (std::size_t size = 0; size < good.size(); ++size)
-    EXPECT_EQ(refusal(good.substr(0, size)).code, parse_error) << size;
+  for (std::size_t size = 0; size < good_request.size(); ++size)
+    EXPECT_EQ(refusal(good_request.substr(0, size)).code, parse_error) << size;
 }
 
 TEST(ParseRequest, RefusesDepthBombs) {
@@ -86,7 +86,7 @@ TEST(ParseRequest, RefusesDepthBombs) {
 TEST(ParseRequest, RefusesWhatIsNoSingleObject) {
   for (const char* line : {"[]", "1", "null", "true", "\"text\""})
     EXPECT_EQ(refusal(line).code, invalid_request) << line;
-  const RequestError batch = refusal('[' + std::string(good) + ']');
+  const RequestError batch = refusal('[' + std::string(good_request) + ']');
   EXPECT_EQ(batch.code, invalid_request);
   EXPECT_NE(batch.sentence.find("batches are not served"), std::string::npos);
 }

@@ -9,7 +9,7 @@
 namespace wso::domain {
 namespace {
 
-DomainRecord sample() {
+DomainRecord sample_record() {
   DomainRecord record;
   record.plan = test::plan_for("web");
   record.plan.spec.iso_path = "/srv/with space, comma.iso";
@@ -32,7 +32,7 @@ DomainRecord sample() {
 }
 
 TEST(RecordTest, SurvivesTheWayToDiskAndBack) {
-  const DomainRecord record = sample();
+  const DomainRecord record = sample_record();
   EXPECT_EQ(parse_record(parse_json(dump_json(to_json(record)))), record);
 }
 
@@ -41,7 +41,7 @@ TEST(RecordTest, AnyFieldThatIsMissingOrOfAnotherKindIsAnError) {
   const std::set<std::string> optional = {
       "keep_disk", "paused",  "autostart",  "restart",         "restart_limit",   "health",
       "subnet",    "gateway", "n_restarts", "restart_pending", "recreate_pending"};
-  const Json good = to_json(sample());
+  const Json good = to_json(sample_record());
   for (const auto& item : good.items()) {
     if (optional.contains(item.key())) continue;
     Json missing = good;
@@ -57,7 +57,7 @@ TEST(RecordTest, AnyFieldThatIsMissingOrOfAnotherKindIsAnError) {
 
 TEST(RecordTest, ValuesOutOfRangeAreErrors) {
   const auto refused = [](const char* key, Json value) {
-    Json json = to_json(sample());
+    Json json = to_json(sample_record());
     json[key] = std::move(value);
     EXPECT_THROW(parse_record(json), Error) << key;
   };
@@ -97,7 +97,7 @@ TEST(RecordTest, ALaterVersionIsToldFromDamage) {
 }
 
 TEST(RecordTest, StateShowsWhatUsersAreToldOfIt) {
-  const DomainState state = state_of(sample());
+  const DomainState state = state_of(sample_record());
   EXPECT_EQ(state.domain_name, "web");
   EXPECT_EQ(state.network_name, "wso-net-web");
   EXPECT_EQ(state.bridge_name, "virbrweb");

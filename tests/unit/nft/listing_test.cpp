@@ -17,8 +17,8 @@ std::string listing(const std::string& guests, const std::string& bridges,
          set("bridges", bridges) + set("guests", guests) + set("closed", closed) + "]}";
 }
 
-const std::string web = R"({"concat": ["virbrweb", "52:54:00:12:34:56", "192.168.100.7"]})";
-const std::string db = R"({"concat": ["virbrdb", "52:54:00:12:34:57", "192.168.100.8"]})";
+const std::string listed_web = R"({"concat": ["virbrweb", "52:54:00:12:34:56", "192.168.100.7"]})";
+const std::string listed_db = R"({"concat": ["virbrdb", "52:54:00:12:34:57", "192.168.100.8"]})";
 
 Errc code_of(const std::string& text) {
   try {
@@ -30,15 +30,15 @@ Errc code_of(const std::string& text) {
 }
 
 TEST(Listing, TellsTheGuests) {
-  EXPECT_EQ(guests_in(listing("[" + web + ", " + db + "]", R"(["virbrdb", "virbrweb"])",
-                              R"(["virbrdb"])")),
+  EXPECT_EQ(guests_in(listing("[" + listed_web + ", " + listed_db + "]",
+                              R"(["virbrdb", "virbrweb"])", R"(["virbrdb"])")),
             (std::vector<Guest>{{"virbrweb", "52:54:00:12:34:56", "192.168.100.7", true},
                                 {"virbrdb", "52:54:00:12:34:57", "192.168.100.8", false}}));
   EXPECT_TRUE(guests_in(listing("", "", "")).empty());
 }
 
 TEST(Listing, HalfAGuestIsNone) {
-  EXPECT_TRUE(guests_in(listing("[" + web + "]", R"(["virbrdb"])", "")).empty());
+  EXPECT_TRUE(guests_in(listing("[" + listed_web + "]", R"(["virbrdb"])", "")).empty());
   EXPECT_TRUE(guests_in(listing("", R"(["virbrweb"])", "")).empty());
 }
 
@@ -54,7 +54,7 @@ TEST(Listing, WhatIsNoGuestIsPassedOver) {
         R"({"concat": ["a;b", "52:54:00:12:34:56", "192.168.100.7"]})",
         R"({"elem": {"val": {"concat": ["virbrweb", "52:54:00:12:34:56", "192.168.100.7"]}}})"}) {
     const auto guests =
-        guests_in(listing("[" + std::string(element) + ", " + web + "]", bridges, ""));
+        guests_in(listing("[" + std::string(element) + ", " + listed_web + "]", bridges, ""));
     EXPECT_EQ(guests.size(), 1U) << element;
   }
   for (const auto* elements : {"7", "{}", "\"x\"", "null"})

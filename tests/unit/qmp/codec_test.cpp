@@ -20,12 +20,12 @@ constexpr std::string_view greeting =
     R"("capabilities": ["oob"]}})";
 constexpr std::string_view reply =
     R"({"return": {"status": "prelaunch", "singlestep": false, "running": false}, "id": 2})";
-constexpr std::string_view refusal =
+constexpr std::string_view error_line =
     R"({"id": 3, "error": {"class": "CommandNotFound", "desc": "The command x has not been found"}})";
-constexpr std::string_view event =
+constexpr std::string_view event_line =
     R"({"timestamp": {"seconds": 1695043200, "microseconds": 12}, "event": "SHUTDOWN", )"
     R"("data": {"guest": false, "reason": "host-qmp-quit"}})";
-constexpr std::array<std::string_view, 4> samples{greeting, reply, refusal, event};
+constexpr std::array<std::string_view, 4> samples{greeting, reply, error_line, event_line};
 
 Errc code_of(std::string_view line) {
   try {
@@ -58,7 +58,7 @@ TEST(ParseMessage, AReplyMayBeAnyValue) {
 
 TEST(ParseMessage, Refusal) {
   const Refusal expected{3, "CommandNotFound", "The command x has not been found"};
-  EXPECT_EQ(parse_message(refusal), Message(expected));
+  EXPECT_EQ(parse_message(error_line), Message(expected));
 }
 
 TEST(ParseMessage, ARefusalOfWhatQemuCouldNotReadHasNoId) {
@@ -69,7 +69,7 @@ TEST(ParseMessage, ARefusalOfWhatQemuCouldNotReadHasNoId) {
 
 TEST(ParseMessage, Event) {
   const Event expected{"SHUTDOWN", {{"guest", false}, {"reason", "host-qmp-quit"}}, 1695043200, 12};
-  EXPECT_EQ(parse_message(event), Message(expected));
+  EXPECT_EQ(parse_message(event_line), Message(expected));
 }
 
 TEST(ParseMessage, AnEventMayHaveNoDataAndAClockThatFailed) {
