@@ -193,6 +193,18 @@ def test_a_qemu_that_ends(bench, fault, policy):
     assert n > 4
 
 
+def test_an_unhealthy_domain_is_helped_when_the_disk_is_well(bench):
+    """Until then it runs on."""
+    health = {"probe": "ping", "interval_ms": 50, "timeout_ms": 50, "failures": 2}
+    health |= {"initial_delay_ms": 500, "on_unhealthy": "restart"}
+    state = bench.daemon.launch("web", memory_kib=32 * 1024, health=health)
+    bench.faults.arm(full_disk, after=0)
+    wait_until(lambda: bench.faults.struck, "it is to be stopped")
+    assert bench.daemon.wait_for_state("web", "running")["pid"] == state["pid"]
+    bench.faults.disarm()
+    wait_until(lambda: seen_to(bench.daemon, state["pid"], "running"), "it is restarted")
+
+
 def seen_to(daemon, old_pid, *states):
     domain = daemon.call("domain.list")["domains"][0]
     return domain["pid"] != old_pid and domain["state"] in states

@@ -165,6 +165,10 @@ def test_a_restart_that_is_due_survives_the_daemon(lab):
     again.wait_for_state("web", "paused")
 
 
+def record_of(daemon, name):
+    return json.loads((daemon.workdir / f"domains/{name}.json").read_text())
+
+
 @pytest.mark.parametrize("method", ["domain.destroy", "domain.stop"])
 def test_a_domain_is_not_restarted_that_is_destroyed_or_stopped_when_it_is_due(lab, method):
     daemon = lab.start_daemon("--config", lab.write_config("restart_pause_ms = 300\n"))
@@ -181,10 +185,13 @@ def test_a_domain_is_not_restarted_that_is_destroyed_or_stopped_when_it_is_due(l
             if event["event"] == "domain.restarting":
                 due.append(event["time_ms"] / 1000 + 0.3)
     options = {"force": True} if method == "domain.stop" else {}
-    # The moment itself is what is to be hit.
-    time.sleep(max(0.0, min(due) - 0.005 - time.time()))
     with daemon.connect() as connection:
+        connection.call("daemon.info")
+        # The moment itself is what is to be hit: a daemon that sleeps finds both when it wakes up.
+        daemon.process.send_signal(signal.SIGSTOP)
         asked = {connection.send(method, domain_name=name, **options): name for name in names}
+        time.sleep(max(0.0, max(due) - time.time()))
+        daemon.process.send_signal(signal.SIGCONT)
         answers = [connection.receive() for _ in names]
         late = [asked[answer["id"]] for answer in answers if "error" in answer]
 
@@ -197,22 +204,14 @@ def test_a_domain_is_not_restarted_that_is_destroyed_or_stopped_when_it_is_due(l
             wait_until(lambda name=name: done(name), f"{name} is no longer busy")
     if method == "domain.stop":
         assert {daemon.state_of(name)["state"] for name in names} == {"stopped"}
+        assert not any(record_of(daemon, name)["restart_pending"] for name in names)
         daemon.wsoctl("destroy", *names)
     assert daemon.call("domain.list")["domains"] == []
     wait_until(lambda: everything(daemon) == before, "nothing is left")
 
 
-def record_of(daemon, name):
-    return json.loads((daemon.workdir / f"domains/{name}.json").read_text())
-
-
-def test_autostart_after_the_host_was_restarted(lab):
-    """The same workdir, with nothing running and an empty runtime directory."""
-    daemon = lab.start_daemon("--config", lab.write_config("restart_pause_ms = 60000\n"))
-    wanted = [daemon.launch_paused(f"auto{n}", autostart=True) for n in range(5)]
-    daemon.launch_paused("manual", restart="always")
-    os.kill(daemon.launch_paused("due", restart="always")["pid"], signal.SIGKILL)
-    wait_until(lambda: "domain.restarting due" in daemon.log, "a restart is due")
+def restart_host(daemon):
+    """Leaves its workdir, with nothing running and an empty runtime directory."""
     daemon.stop(signal.SIGKILL)
     for pid in qemus():
         os.kill(pid, signal.SIGKILL)
@@ -222,6 +221,15 @@ def test_autostart_after_the_host_was_restarted(lab):
         if link["ifname"].startswith("virbr"):
             run("ip", "link", "delete", link["ifname"])
     run("nft", "flush", "ruleset")
+
+
+def test_autostart_after_the_host_was_restarted(lab):
+    daemon = lab.start_daemon("--config", lab.write_config("restart_pause_ms = 60000\n"))
+    wanted = [daemon.launch_paused(f"auto{n}", autostart=True) for n in range(5)]
+    daemon.launch_paused("manual", restart="always")
+    os.kill(daemon.launch_paused("due", restart="always")["pid"], signal.SIGKILL)
+    wait_until(lambda: "domain.restarting due" in daemon.log, "a restart is due")
+    restart_host(daemon)
     again = lab.start_daemon()
     for before in wanted:
         state = again.wait_for_state(before["domain_name"], "paused")
@@ -235,6 +243,19 @@ def test_autostart_after_the_host_was_restarted(lab):
     again.call("domain.stop", domain_name="auto0", force=True)
     again.stop()
     assert lab.start_daemon().state_of("auto0")["state"] == "stopped"
+
+
+def test_autostart_goes_on_after_a_kill_of_the_daemon(lab, daemon):
+    names = [f"auto{n}" for n in range(5)]
+    for name in names:
+        daemon.launch_paused(name, autostart=True)
+    restart_host(daemon)
+    first = lab.start_daemon(ready=False)
+    wait_until((first.runtime_dir / "boot").exists, "it has decided what to start")
+    first.stop(signal.SIGKILL)
+    again = lab.start_daemon()
+    for name in names:
+        again.wait_for_state(name, "paused")
 
 
 def test_health(lab, daemon):
