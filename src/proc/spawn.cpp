@@ -1,16 +1,18 @@
+#include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstring>
 
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,7 +43,13 @@ class Confinement {
   static int step(const char* what, long result) {
     if (result >= 0) return 0;
     const int error_number = errno;
-    ::dprintf(STDERR_FILENO, "before exec: %s: %s\n", what, ::strerrordesc_np(error_number));
+    const auto part = [](const char* text) {
+      return iovec{const_cast<char*>(text), ::strlen(text)};
+    };
+    const iovec line[] = {part("before exec: "), part(what), part(": "),
+                          part(::strerrordesc_np(error_number)), part("\n")};
+    const ssize_t written = ::writev(STDERR_FILENO, line, std::size(line));
+    static_cast<void>(written);
     errno = error_number;
     return 1;
   }
@@ -115,6 +123,8 @@ Errc code_of(int error_number) {
       return Errc::not_found;
     case EACCES:
       return Errc::permission;
+    case ETIMEDOUT:
+      return Errc::timeout;
     default:
       return Errc::process;
   }
@@ -162,8 +172,12 @@ std::vector<char*> pointers_to(const std::string& program,
   ::_exit(127);
 }
 
-// What become() reports, or 0 once the program runs: exec closes the other end of the pipe.
-int wait_for_exec(const UniqueFd& report) {
+// What become() reports, or 0 once the program runs: exec closes the other end of the pipe. A
+// program on a file system that does not answer may take for ever: then ETIMEDOUT.
+int wait_for_exec(const UniqueFd& report, milliseconds limit) {
+  pollfd entry{report.get(), POLLIN, 0};
+  const int n_ready = ::poll(&entry, 1, static_cast<int>(limit.count()));
+  if (n_ready <= 0) return n_ready == 0 ? ETIMEDOUT : errno;
   int error_number = 0;
   ssize_t n_read = 0;
   do n_read = ::read(report.get(), &error_number, sizeof error_number);
@@ -193,7 +207,7 @@ Spawned spawn(const SpawnSpec& spec) {
   if (pid == 0) become(spec.program, arguments, confinement, report_of_child.get());
   ChildGuard guard(pid);
   report_of_child.reset();
-  if (const int error_number = wait_for_exec(report)) throw failure(error_number);
+  if (const int error_number = wait_for_exec(report, spec.exec_limit)) throw failure(error_number);
 
   // Nobody else reaps it, so the number stays this process's, even if it has ended by now.
   UniqueFd pidfd = open_pidfd(pid);

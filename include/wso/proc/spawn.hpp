@@ -25,6 +25,7 @@ struct SpawnSpec {
   uid_t uid = 0;
   gid_t gid = 0;
   std::vector<gid_t> supplementary_groups;
+  milliseconds exec_limit{10'000};  // for all that happens before the program runs
 };
 
 // Kills and reaps the process unless keep() was called: the owner of a process in the making.
@@ -49,7 +50,7 @@ class Spawned {
 };
 
 // Blocks until the program has been executed (about 1 ms), so call it on the worker thread. Throws
-// Errc::process; Errc::not_found if there is no such program, Errc::permission if it is not one
+// Errc::process; Errc::timeout after exec_limit; Errc::not_found if there is no such program, Errc::permission if it is not one
 // that the user may execute. What went wrong before the program ran stands in its output.
 Spawned spawn(const SpawnSpec& spec);
 

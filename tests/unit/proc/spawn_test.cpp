@@ -85,6 +85,20 @@ TEST_F(SpawnTest, NothingRunsWithoutAnOutput) {
   }
 }
 
+// As on a file system that does not answer: a lease, which the kernel breaks after 45 s.
+TEST_F(SpawnTest, AProgramThatIsNotExecutedInTimeIsGivenUp) {
+  const test::Scratch dir;
+  ASSERT_EQ(::chmod(dir.root().c_str(), 0755), 0);
+  std::filesystem::copy_file("/bin/true", dir / "true");
+  ASSERT_EQ(::chmod((dir / "true").c_str(), 0755), 0);
+  const UniqueFd holder(::open((dir / "true").c_str(), O_RDWR | O_CLOEXEC));
+  std::signal(SIGIO, SIG_IGN);
+  ASSERT_EQ(::fcntl(holder.get(), F_SETLEASE, F_WRLCK), 0) << ::strerrordesc_np(errno);
+  auto spec = spec_of(dir / "true");
+  spec.exec_limit = milliseconds(100);
+  expect_failure(spec, Errc::timeout);
+}
+
 std::optional<int> exit_witness;
 
 TEST_F(SpawnTest, AFailedStartRunsNoExitHandlersOfItsParent) {
