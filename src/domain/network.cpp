@@ -157,8 +157,11 @@ std::vector<std::string> Networks::mend(const DomainPlan& plan) {
       net::find_link(socket, plan.tap_name()) && !net::find_link(socket, plan.bridge_name());
   if (lacks_bridge) create_bridge(socket, plan);
   auto mended = complete_links(socket, plan);
-  // A new bridge has lacked everything.
-  if (lacks_bridge) mended = {"bridge " + plan.bridge_name()};
+  if (lacks_bridge) {
+    // A new bridge has lacked everything. The old one may be there under another name.
+    mended = {"bridge " + plan.bridge_name()};
+    remove_bridges_of_nobody();
+  }
   if (firewall_.mend_guest(firewall_guest(plan, settings_)))
     mended.push_back("firewall elements of " + plan.spec.domain_name);
   return mended;

@@ -70,6 +70,8 @@ INSTANTIATE_TEST_SUITE_P(
     Host, DamageTest,
     testing::Values(
         DamageCase{"BridgeDeleted", "ip link delete virbrweb", on_both, {"bridge virbrweb"}},
+        DamageCase{
+            "BridgeRenamed", "ip link set virbrweb name other", on_bridge, {"bridge virbrweb"}},
         DamageCase{"BridgeDown",
                    "ip link set virbrweb down",
                    on_bridge,
