@@ -29,17 +29,20 @@ bool taken_within_a_moment(const std::function<bool()>& attempt) {
   return true;
 }
 
-// One server to a workdir: two would each take the other's domains for its own.
-UniqueFd lock_workdir(const fs::path& workdir) {
+// One server to a workdir and to a runtime directory: two would each take the other's domains for
+// its own, or put its sockets in the place of the other's.
+UniqueFd lock_directory(const fs::path& directory) {
   if (::geteuid() != 0)
     throw Error(Errc::permission, "wso makes links and firewall rules, and must run as root");
-  make_directories(workdir, 0755);
-  const fs::path path = workdir / "lock";
+  make_directories(directory, 0755);
+  const fs::path path = directory / "lock";
   UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!lock) throw_errno(fmt::format("open {}", path.native()));
   if (!taken_within_a_moment([&] { return ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0; }))
-    throw Error(Errc::busy, "another wso server uses {}: stop it, or choose another workdir",
-                workdir.native());
+    throw Error(Errc::busy,
+                "another wso server uses {}, or a QEMU that it was about to start hangs before it "
+                "is one: end it, or choose another directory",
+                directory.native());
   return lock;
 }
 
@@ -59,7 +62,10 @@ Server::State::State(asio::any_io_executor the_executor, ServerOptions server_op
     : executor(std::move(the_executor)),
       options(std::move(server_options)),
       settings(domain::make_settings(options)),
-      workdir_lock(lock_workdir(settings.workdir)),
+      workdir_lock(lock_directory(settings.workdir)),
+      runtime_dir_lock(settings.runtime_dir == settings.workdir
+                           ? UniqueFd()
+                           : lock_directory(settings.runtime_dir)),
       host(executor, worker, settings),
       tasks(executor),
       events(executor),

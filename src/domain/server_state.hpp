@@ -146,6 +146,7 @@ struct Server::State {
   ServerOptions options;
   domain::Settings settings;
   UniqueFd workdir_lock;
+  UniqueFd runtime_dir_lock;  // empty if it is the same
   // Declared before the host: its thread must have ended when the host goes.
   asio::thread_pool worker{1};
   domain::LinuxHost host;

@@ -225,6 +225,14 @@ def test_not_root(lab):
     assert "must run as root" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--workdir", "--runtime-dir"])
+def test_a_second_daemon_in_a_directory_is_refused(lab, daemon, option):
+    directory = daemon.workdir if option == "--workdir" else daemon.runtime_dir
+    other = lab.start_daemon(option, directory, name="other", wrapper=["unshare", "-n"], ready=False)
+    assert other.process.wait(20) == 1
+    assert f"another wso server uses {directory}" in other.log
+
+
 def test_a_second_daemon_in_the_namespace_is_refused(lab, daemon):
     other = lab.start_daemon(name="other", ready=False)
     assert other.process.wait(20) == 1

@@ -356,7 +356,8 @@ def kernel_state():
 
 def files_of(daemon):
     """All files of the daemon's directories but those of its own."""
-    own = {daemon.log_path, daemon.workdir / "lock", daemon.socket_path, daemon.runtime_dir / "boot"}
+    own = {daemon.log_path, daemon.workdir / "lock", daemon.socket_path}
+    own |= {daemon.runtime_dir / "lock", daemon.runtime_dir / "boot"}
     return sorted(
         str(path.relative_to(daemon.directory))
         for path in daemon.directory.rglob("*")
