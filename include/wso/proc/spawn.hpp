@@ -50,8 +50,9 @@ class Spawned {
 };
 
 // Blocks until the program has been executed (about 1 ms), so call it on the worker thread. Throws
-// Errc::process; Errc::timeout after exec_limit; Errc::not_found if there is no such program, Errc::permission if it is not one
-// that the user may execute. What went wrong before the program ran stands in its output.
+// Errc::process; Errc::timeout after exec_limit; Errc::not_found if there is no such program,
+// Errc::permission if it is not one that the user may execute. What went wrong before the program
+// ran stands in its output.
 Spawned spawn(const SpawnSpec& spec);
 
 }  // namespace wso::proc
