@@ -9,7 +9,7 @@
 namespace wso {
 namespace {
 
-constexpr std::array<std::pair<Errc, std::string_view>, 14> names{{
+constexpr std::array<std::pair<Errc, std::string_view>, 15> names{{
     {Errc::invalid_argument, "invalid_argument"},
     {Errc::not_found, "not_found"},
     {Errc::already_exists, "already_exists"},
@@ -23,6 +23,7 @@ constexpr std::array<std::pair<Errc, std::string_view>, 14> names{{
     {Errc::kernel, "kernel"},
     {Errc::process, "process"},
     {Errc::io, "io"},
+    {Errc::no_space, "no_space"},
     {Errc::internal, "internal"},
 }};
 
@@ -37,6 +38,9 @@ Errc errc_of(int error_number) {
       return Errc::already_exists;
     case ETIMEDOUT:
       return Errc::timeout;
+    case ENOSPC:
+    case EDQUOT:
+      return Errc::no_space;
     default:
       return Errc::io;
   }

@@ -98,6 +98,13 @@ Task<> record_halt(Host& host, const DomainRecord& record, bool guest_is_off) {
   if (qemu) recorded.get();
 }
 
+// A full disk does not keep anybody from making room on it. A crash before the end then leaves a
+// domain that is to be destroyed once more.
+Task<> record_destruction(Host& host, const DomainRecord& record) {
+  auto recorded = co_await detail::outcome_of(host.write_record(record));
+  if (recorded.error && as_error(recorded.error).code() != Errc::no_space) recorded.get();
+}
+
 Task<> remove_network_and_files(Host& host, const DomainRecord& record) {
   auto network = co_await detail::outcome_of(host.destroy_network(record.plan));
   auto files = co_await detail::outcome_of(host.remove_files(record));
@@ -158,7 +165,7 @@ Task<> destroy(Host& host, DomainRecord record) {
     // Of half a launch and half a destruction the next start knows what to do as it is.
     const bool known = is_half_gone(record);
     record.state = RunState::destroying;
-    if (!known) co_await host.write_record(record);
+    if (!known) co_await record_destruction(host, record);
     co_await end_qemu(host, record);
     co_await remove_network_and_files(host, record);
     co_await host.erase_record(record.plan.spec.domain_name);

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include <wso/domain/transitions.hpp>
-#include <wso/server.hpp>
 
 #include "../support/command.hpp"
+#include "called_server.hpp"
 #include "wrapped_host.hpp"
 
 namespace wso::domain {
@@ -30,6 +30,8 @@ namespace fs = std::filesystem;
 
 const fs::path root = "/run/kill-at-step";
 const std::string web = "web";
+
+using test::Daemon;
 
 ServerOptions options() {
   ServerOptions options;
@@ -53,12 +55,13 @@ DomainSpec spec_of(bool paused) {
 // steps is as good as two.
 class KillingHost final : public WrappedHost {
  public:
-  KillingHost(LinuxHost& real, int n_steps, int pipe)
-      : WrappedHost(real), n_left_(n_steps), pipe_(pipe) {}
+  KillingHost(LinuxHost& real, int n_steps, int pipe, bool disk_is_full)
+      : WrappedHost(real), n_left_(n_steps), pipe_(pipe), disk_is_full_(disk_is_full) {}
 
  private:
-  void before(const std::string& /*step*/) override {
+  void before(const std::string& step) override {
     if (n_left_ == 0) ::raise(SIGKILL);
+    if (disk_is_full_ && step.starts_with("record ")) throw_errno(step, ENOSPC);
   }
   void after(const std::string& step) override {
     const std::string line = step + "\n";
@@ -68,36 +71,7 @@ class KillingHost final : public WrappedHost {
 
   int n_left_;
   int pipe_;
-};
-
-// A server that is called as if nothing were asynchronous.
-class Daemon {
- public:
-  Daemon() : server(loop_.get_executor(), options()) { call(server.start()); }
-  Daemon(const Daemon&) = delete;
-  Daemon& operator=(const Daemon&) = delete;
-  ~Daemon() {
-    call(server.stop());
-    loop_.run();
-  }
-
-  template <typename T>
-  void call(Task<T> task) {
-    bool done = false;
-    asio::co_spawn(loop_, std::move(task), [&](const std::exception_ptr& error, auto&&...) {
-      done = true;
-      if (error) ADD_FAILURE() << describe(error);
-    });
-    loop_.restart();
-    while (!done && loop_.run_one() > 0) continue;
-    ASSERT_TRUE(done) << "waits for nothing";
-  }
-
- private:
-  asio::io_context loop_;
-
- public:
-  Server server;
+  bool disk_is_full_;
 };
 
 using Steps = std::set<std::string>;
@@ -112,6 +86,7 @@ struct Operation {
   Task<> (*perform)(Host& host, LinuxHost& real, DomainRecord record);
   Fate (*fate)(const Steps& done, Fate from);
   bool renews_disk = false;
+  bool disk_is_full = false;
 };
 
 void PrintTo(const Operation& operation, std::ostream* out) { *out << operation.name; }
@@ -120,7 +95,7 @@ void PrintTo(const Operation& operation, std::ostream* out) { *out << operation.
 void prepare(Fate fate) {
   const pid_t pid = ::fork();
   if (pid == 0) {
-    Daemon daemon;
+    Daemon daemon(options());
     if (fate != Fate::nothing) daemon.call(daemon.server.launch_domain(spec_of(true)));
     if (fate == Fate::stopped) daemon.call(daemon.server.stop_domain(web, true, milliseconds(0)));
     ::_exit(testing::Test::HasFailure() ? 1 : 0);
@@ -161,7 +136,7 @@ Picture picture_of(Fate fate) {
     std::array<Picture, 3> taken;
     for (const Fate wanted : {Fate::nothing, Fate::stopped, Fate::alive}) {
       prepare(wanted);
-      Daemon daemon;
+      Daemon daemon(options());
       taken.at(static_cast<std::size_t>(wanted)) = {kernel(), files()};
       if (wanted != Fate::nothing) daemon.call(daemon.server.destroy_domain(web));
     }
@@ -216,7 +191,7 @@ Task<> take_over_and_perform(const Operation& operation, const Settings& setting
   asio::thread_pool worker(1);
   const Settings settings = make_settings(options());
   LinuxHost real(loop.get_executor(), worker, settings);
-  KillingHost host(real, n_steps, pipe);
+  KillingHost host(real, n_steps, pipe, operation.disk_is_full);
   asio::co_spawn(loop, take_over_and_perform(operation, settings, real, host),
                  [](const std::exception_ptr& error) {
                    if (error) std::fprintf(stderr, "%s\n", describe(error).c_str());
@@ -284,11 +259,11 @@ void kill_and_look(const Operation& operation, int n_steps, bool& killed, Steps&
   const Fate fate = operation.fate(done, operation.from);
   std::string first;
   {
-    Daemon daemon;
+    Daemon daemon(options());
     expect_fate(daemon, operation, fate);
     first = kernel() + files() + records();
   }
-  Daemon again;
+  Daemon again(options());
   EXPECT_EQ(kernel() + files() + records(), first) << "the second start has changed something";
   expect_fate(again, operation, fate);
   if (fate != Fate::nothing) {
@@ -385,6 +360,33 @@ TEST_P(KillAtStepTest, LeavesItWholeOrNothing) {
     Steps done;
     kill_and_look(operation, n_steps, killed, done);
     if (HasFailure()) std::printf("done: %s\n", fmt::format("{}", fmt::join(done, ", ")).c_str());
+  }
+  EXPECT_GT(n_steps, static_cast<int>(operation.n_steps)) << "steps have been lost";
+}
+
+// What it was going to do is on no record then.
+TEST(KillAtStepOnFullDiskTest, LeavesWhatCanBeDestroyedAgain) {
+  const Operation operation = {.name = "Destroy",
+                               .from = Fate::alive,
+                               .running = RunState::paused,
+                               .n_steps = 5,
+                               .perform = perform_destroy,
+                               .fate = nullptr,
+                               .disk_is_full = true};
+  fs::create_directories(options().disk_dir);
+  picture_of(Fate::nothing);
+  bool killed = true;
+  int n_steps = -1;
+  while (killed && !HasFailure()) {
+    ++n_steps;
+    SCOPED_TRACE(fmt::format("killed after {} steps", n_steps));
+    prepare(operation.from);
+    const Steps done = perform(operation, n_steps, killed);
+    Daemon daemon(options());
+    ASSERT_EQ(daemon.server.domains().empty(), done.contains("erase record"));
+    if (!done.contains("erase record")) daemon.call(daemon.server.destroy_domain(web));
+    expect_picture(Fate::nothing);
+    EXPECT_EQ(logs(), "");
   }
   EXPECT_GT(n_steps, static_cast<int>(operation.n_steps)) << "steps have been lost";
 }

@@ -174,7 +174,10 @@ def test_a_full_disk(lab, full):
         refused(daemon, "No space left")
         (directory / "filler").unlink()
         daemon.launch_paused("web")
+        fill(directory / "filler")
+        # This is how room is made on it.
         daemon.call("domain.destroy", domain_name="web")
+        assert [path.name for path in directory.rglob("*web*")] == []
     finally:
         daemon.stop()
         run("umount", directory)

@@ -26,6 +26,7 @@ enum class Errc {
   kernel,
   process,
   io,
+  no_space,  // a disk or a quota is full
   internal,
 };
 

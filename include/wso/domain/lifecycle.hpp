@@ -33,8 +33,8 @@ Task<RunningDomain> start(Host& host, DomainRecord& record, bool paused);
 Task<DomainRecord> halt(Host& host, DomainRecord record, bool guest_is_off = false);
 
 // Removes everything that the record names, whatever half of it is there; the disk stays if the
-// record says so. Not to be cancelled. After a failure the record is kept, as `destroying`, so that
-// destroying again goes on where this has stopped.
+// record says so. Not to be cancelled. After a failure the record is kept, as `destroying`, or as
+// it was if the disk is full, so that destroying again goes on where this has stopped.
 Task<> destroy(Host& host, DomainRecord record);
 
 }  // namespace wso::domain

@@ -44,6 +44,8 @@ TEST(Error, ErrnoChoosesTheCode) {
   EXPECT_EQ(code_of(EACCES), Errc::permission);
   EXPECT_EQ(code_of(EPERM), Errc::permission);
   EXPECT_EQ(code_of(ETIMEDOUT), Errc::timeout);
+  EXPECT_EQ(code_of(ENOSPC), Errc::no_space);
+  EXPECT_EQ(code_of(EDQUOT), Errc::no_space);
   EXPECT_EQ(code_of(EIO), Errc::io);
 }
 

@@ -82,7 +82,7 @@ TEST_F(FileTest, WriteAllWritesAll) {
 TEST_F(FileTest, WriteAllToAFullDiskNamesTheFile) {
   const UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
   const auto error = failure_of_call([&] { write_all(full.get(), "x", "/var/disk"); });
-  EXPECT_EQ(error.code(), Errc::io);
+  EXPECT_EQ(error.code(), Errc::no_space);
   EXPECT_STREQ(error.what(), "write /var/disk: No space left on device");
 }
 

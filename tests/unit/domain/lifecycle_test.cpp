@@ -24,6 +24,7 @@ class FakeHost final : public Host {
  public:
   Log done;
   std::string failing;
+  Errc failure = Errc::kernel;
   std::string cancelling;
   asio::cancellation_signal cancellation;
 
@@ -84,7 +85,7 @@ class FakeHost final : public Host {
   Task<> step(std::string what) {
     asio::steady_timer timer(co_await asio::this_coro::executor, milliseconds(0));
     co_await timer.async_wait(asio::use_awaitable);
-    if (what == failing) throw Error(Errc::kernel, "{} failed", what);
+    if (what == failing) throw Error(failure, "{} failed", what);
     done.push_back(what);
     if (what == cancelling) cancellation.emit(asio::cancellation_type::terminal);
   }
@@ -304,6 +305,23 @@ TEST(DestroyTest, WritesNothingToRemoveHalfALaunchOrTheRestOfADestruction) {
     EXPECT_EQ(host.done.front(), "find QEMU") << name(state);
     EXPECT_EQ(host.done.back(), "erase record");
   }
+}
+
+TEST(DestroyTest, MakesRoomOnAFullDisk) {
+  FakeHost host;
+  host.failing = "write destroying";
+  host.failure = Errc::no_space;
+  EXPECT_EQ(run(host, destroy(host, stopped_record())), nullptr);
+  EXPECT_THAT(host.done, ElementsAre("find QEMU", "stop QEMU", "destroy network", "remove files",
+                                     "erase record"));
+}
+
+TEST(DestroyTest, RemovesNothingIfItCannotBeRecorded) {
+  FakeHost host;
+  host.failing = "write destroying";
+  host.failure = Errc::io;
+  EXPECT_NE(run(host, destroy(host, stopped_record())), nullptr);
+  EXPECT_TRUE(host.done.empty());
 }
 
 TEST(DestroyTest, KeepsTheRecordOfWhatItCouldNotRemove) {

@@ -172,7 +172,7 @@ TEST(Qcow2FailureTest, OfAFullDiskNamesThePathAndLeavesNoFile) {
       write_empty_qcow2(fd.get(), 10 * gib, path);
       link_file(fd.get(), path);
     });
-    EXPECT_EQ(error.code(), Errc::io);
+    EXPECT_EQ(error.code(), Errc::no_space);
     EXPECT_EQ(error.what(), fmt::format("write {}: No space left on device", path.native()));
     EXPECT_EQ(output_of("ls -A " + scratch.root().native()), "filler\n");
   }

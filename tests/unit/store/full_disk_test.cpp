@@ -34,11 +34,12 @@ class FullDiskTest : public testing::Test {
               0);
   }
 
-  void expect_failure(const std::function<void()>& change, const std::string& problem) const {
+  void expect_failure(const std::function<void()>& change, Errc code,
+                      const std::string& problem) const {
     const Error error = test::failure_of_call(change);
     EXPECT_THAT(error.what(),
                 AllOf(HasSubstr((disk_ / "domains/web.json").native()), HasSubstr(problem)));
-    EXPECT_EQ(error.code(), Errc::io);
+    EXPECT_EQ(error.code(), code);
   }
 
   void expect_nothing_lost() const {
@@ -58,13 +59,18 @@ class FullDiskTest : public testing::Test {
 };
 
 TEST_F(FullDiskTest, ARecordThatDoesNotFitLeavesTheOldOne) {
-  expect_failure([this] { store_->write("web", huge_); }, "No space left on device");
+  expect_failure([this] { store_->write("web", huge_); }, Errc::no_space,
+                 "No space left on device");
   expect_nothing_lost();
 }
 
 TEST_F(FullDiskTest, WithoutAFreeBlockTheOldRecordStays) {
   std::ofstream(disk_ / "filler") << std::string(std::size_t{128} * 1024, 'x');
-  expect_failure([this] { store_->write("web", {{"n", 2}}); }, "No space left on device");
+  expect_failure(
+      [this] {
+        store_->write("web", {{"n", 2}});
+      },
+      Errc::no_space, "No space left on device");
   expect_nothing_lost();
   fs::remove(disk_ / "filler");
   store_->write("web", {{"n", 2}});
@@ -73,7 +79,11 @@ TEST_F(FullDiskTest, WithoutAFreeBlockTheOldRecordStays) {
 
 TEST_F(FullDiskTest, WithoutAFreeInodeTheOldRecordStays) {
   for (int i = 0; i < 8; ++i) std::ofstream(disk_ / std::to_string(i));
-  expect_failure([this] { store_->write("web", {{"n", 2}}); }, "No space left on device");
+  expect_failure(
+      [this] {
+        store_->write("web", {{"n", 2}});
+      },
+      Errc::no_space, "No space left on device");
   expect_nothing_lost();
 }
 
@@ -85,8 +95,8 @@ TEST_F(FullDiskTest, ARecordIsErasedFromAFullDisk) {
 
 TEST_F(FullDiskTest, AReadOnlyDiskIsReadAndNotChanged) {
   protect(true);
-  expect_failure([this] { store_->write("web", {{"n", 2}}); }, "Read-only file system");
-  expect_failure([this] { store_->erase("web"); }, "Read-only file system");
+  expect_failure([this] { store_->write("web", {{"n", 2}}); }, Errc::io, "Read-only file system");
+  expect_failure([this] { store_->erase("web"); }, Errc::io, "Read-only file system");
   const RecordStore again(disk_ / "domains");
   expect_nothing_lost();
   protect(false);
