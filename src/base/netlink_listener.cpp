@@ -81,7 +81,7 @@ bool NetlinkListener::read(const NetlinkVisitor& visit) {
     if (got < 0) throw_errno("read the kernel's notifications");
     if (sender.nl_pid != 0) continue;  // a process, not the kernel
     // Of a message that does not fit, the end is missing.
-    const std::size_t length = static_cast<std::size_t>(got);
+    const auto length = static_cast<std::size_t>(got);
     if (length > buffer_.size()) complete = false;
     for_each_message({buffer_.data(), std::min(length, buffer_.size())}, visit);
   }

@@ -27,7 +27,7 @@ EventLog::EventLog(asio::any_io_executor executor)
 EventLog::EventLog(asio::any_io_executor executor, std::int64_t first_number)
     : first_number_(first_number),
       next_number_(first_number),
-      appended_(std::move(executor), Clock::time_point::max()) {}
+      appended_(executor, Clock::time_point::max()) {}
 
 void EventLog::append(std::string event, std::string domain_name, Json details) {
   if (events_.size() == kept_events) events_.pop_front();

@@ -69,7 +69,7 @@ fs::path RecordStore::set_aside(const std::string& name) const {
   make_directories(directory, 0700);
   const fs::path path = record_path(directory_, name);
   for (int number = 1;; ++number) {
-    const fs::path target = directory / fmt::format("{}.{}{}", name, number, suffix);
+    fs::path target = directory / fmt::format("{}.{}{}", name, number, suffix);
     // Never over one that was set aside before.
     if (::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0)
       return target;

@@ -32,6 +32,6 @@ Enum word_field(const Json& json, std::string_view key,
 Json to_json(const HealthCheck& health);
 // The object under the key "health"; a default without one. What is absent in it has the default of
 // HealthCheck, but for "probe". Only types are checked.
-HealthCheck health_field(const Json& json);
+HealthCheck health_field(const Json& owner);
 
 }  // namespace wso
