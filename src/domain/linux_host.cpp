@@ -132,7 +132,7 @@ LinuxHost::LinuxHost(const asio::any_io_executor& executor, asio::thread_pool& w
       settings_(settings),
       records_(settings.records_dir()),
       networks_(settings),
-      batch_done_(executor) {
+      batch_done_(executor, Clock::time_point::max()) {
   make_directories(settings.runtime_dir, 0755);
   make_directories(settings.log_dir(), 0700);
 }
@@ -253,7 +253,6 @@ Task<> LinuxHost::destroy_network(const DomainPlan& plan) {
   while (!batch->outcome) {
     if (destroying_) {
       boost::system::error_code woken;
-      batch_done_.expires_at(Clock::time_point::max());
       co_await batch_done_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
       continue;
     }
