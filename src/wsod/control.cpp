@@ -136,7 +136,10 @@ Task<> Control::read_requests(std::shared_ptr<Session> session, TaskGroup& subsc
     received.erase(0, size);
     auto request = parse_line(*session, line);
     if (!request) continue;
-    if (request->method == "events.subscribe") {
+    if (stopping_) {
+      refuse(*session, *request,
+             Error(Errc::busy, "wsod is about to end: try again when it is back"));
+    } else if (request->method == "events.subscribe") {
       subscribe(session, *request, subscriptions);
     } else if (is_raw_stream(request->method)) {
       const bool idle = session->n_unanswered == 0 && subscriptions.size() == 0;
@@ -223,6 +226,7 @@ Task<> Control::answer(std::shared_ptr<Session> session, api::Request request) {
 Task<> Control::stop() {
   boost::system::error_code ignored;
   acceptor_.close(ignored);
+  stopping_ = true;
   requests_.cancel();
   co_await requests_.join();
   // Their answers are on the way; whoever does not read them at once does without.

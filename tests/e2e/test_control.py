@@ -229,3 +229,28 @@ def test_on_exit_destroy(lab):
     assert run("nft", "list", "ruleset") == ""
     assert list((daemon.workdir / "domains").iterdir()) == []
     assert list(daemon.disks.iterdir()) == []
+
+
+def test_what_is_asked_of_a_daemon_that_is_about_to_end_is_refused(daemon):
+    daemon.launch("other", memory_kib=32 * 1024)
+    # It is killed after two seconds, in which the daemon waits for it.
+    os.kill(daemon.launch_paused("web")["pid"], signal.SIGSTOP)
+    with daemon.connect() as stopping, daemon.connect() as late:
+        late.call("daemon.info")
+        stopping.send("domain.stop", domain_name="web", force=True, timeout_ms=0)
+        daemon.wait_for_state("web", "stopping")
+        daemon.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not listens(daemon), "it has heard")
+        with pytest.raises(RpcError, match="about to end") as error:
+            late.call("domain.wait", domain_name="other", timeout_ms=3_600_000, **{"for": "ssh"})
+        assert error.value.code == "busy"
+        assert stopping.receive()["result"]["state"] == "stopped"
+    assert daemon.process.wait(DEADLINE) == 0
+
+
+def listens(daemon):
+    try:
+        daemon.connect().close()
+    except ConnectionRefusedError:
+        return False
+    return True
