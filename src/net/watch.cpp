@@ -1,3 +1,5 @@
+#include <utility>
+
 #include <arpa/inet.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
@@ -131,9 +133,13 @@ Watch::Watch()
 
 Damage Watch::read() {
   Damage damage;
-  damage.overrun =
-      !listener_.read([&](const NetlinkMessage& message) { links_.follow(message, damage); });
+  // Until all of this has succeeded.
+  const bool missed = std::exchange(missed_, true);
+  const bool complete =
+      listener_.read([&](const NetlinkMessage& message) { links_.follow(message, damage); });
+  damage.overrun = missed || !complete;
   if (damage.overrun) links_.learn(list_links(socket_.get(), link_group));
+  missed_ = false;
   return damage;
 }
 

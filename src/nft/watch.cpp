@@ -1,3 +1,5 @@
+#include <utility>
+
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -26,10 +28,11 @@ Watch::Watch(const Firewall& own)
     : listener_(NETLINK_NETFILTER, {NFNLGRP_NFTABLES}), own_port_(own.port()) {}
 
 bool Watch::read() {
-  bool changed = false;
+  bool changed = std::exchange(missed_, true);
   const bool complete = listener_.read([&](const NetlinkMessage& message) {
     changed = changed || is_change_by_others(message, own_port_);
   });
+  missed_ = false;
   return changed || !complete;
 }
 

@@ -55,13 +55,15 @@ class Watch {
   // Readable when read() has something to do.
   [[nodiscard]] int fd() const { return listener_.fd(); }
 
-  // Does not wait, except after an overrun: then it lists the links anew.
+  // Does not wait, except after an overrun: then it lists the links anew. One that has failed is an
+  // overrun of the next.
   Damage read();
 
  private:
   NetlinkListener listener_;
   NlSocket socket_;
   OwnLinks links_;
+  bool missed_ = false;
 };
 
 }  // namespace wso::net

@@ -20,12 +20,14 @@ class Watch {
   // Readable when read() has something to do.
   [[nodiscard]] int fd() const { return listener_.fd(); }
 
-  // True if somebody else may have changed the table. Does not wait.
+  // True if somebody else may have changed the table, also while the read before failed. Does not
+  // wait.
   bool read();
 
  private:
   NetlinkListener listener_;
   std::uint32_t own_port_ = 0;
+  bool missed_ = false;
 };
 
 }  // namespace wso::nft
