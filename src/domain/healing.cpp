@@ -25,14 +25,24 @@ asio::posix::stream_descriptor watched(const asio::any_io_executor& executor, in
 }  // namespace
 
 void Server::State::watch_networks() {
-  tasks.spawn("watch the links", watch_links());
-  tasks.spawn("watch the firewall", watch_firewall());
+  tasks.spawn("watch the links", keep_watching("the links", &State::watch_links));
+  tasks.spawn("watch the firewall", keep_watching("the firewall", &State::watch_firewall));
+}
+
+// Both watches know whether they have missed something.
+Task<> Server::State::keep_watching(std::string what, Task<> (State::*begin)()) {
+  while (true) {
+    auto ended = co_await detail::outcome_of((this->*begin)());
+    if (as_error(ended.error).code() == Errc::cancelled) std::rethrow_exception(ended.error);
+    log::error("watch {}: {}", what, describe(ended.error));
+    asio::steady_timer pause(executor, first_retry);
+    co_await pause.async_wait(asio::use_awaitable);
+  }
 }
 
 Task<> Server::State::watch_links() {
   auto descriptor = watched(executor, host.link_watch().fd());
   while (true) {
-    co_await descriptor.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable);
     const net::Damage damage = host.link_watch().read();
     if (damage.forwarding || damage.overrun) tasks.spawn("mend IPv4 forwarding", mend_forwarding());
     for (auto& [domain_name, domain] : domains) {
@@ -41,6 +51,7 @@ Task<> Server::State::watch_links() {
           damage.links.contains(plan.tap_name()) || damage.rerouted.contains(plan.address))
         suspect(domain_name, domain);
     }
+    co_await descriptor.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable);
   }
 }
 
@@ -83,12 +94,13 @@ Task<> Server::State::mend_network(std::string domain_name) {
 Task<> Server::State::watch_firewall() {
   auto descriptor = watched(executor, host.firewall_watch().fd());
   while (true) {
+    if (host.firewall_watch().read()) {
+      co_await mend_firewall();
+      // Somebody who changes it without end gets no more than this of the machine.
+      asio::steady_timer pause(executor, between_replacements);
+      co_await pause.async_wait(asio::use_awaitable);
+    }
     co_await descriptor.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable);
-    if (!host.firewall_watch().read()) continue;
-    co_await mend_firewall();
-    // Somebody who changes it without end gets no more than this of the machine.
-    asio::steady_timer pause(executor, between_replacements);
-    co_await pause.async_wait(asio::use_awaitable);
   }
 }
 

@@ -131,6 +131,8 @@ void Server::State::remove(const std::string& domain_name) {
 void Server::State::set_state(Domain& domain, RunState state) {
   domain.record.state = state;
   domain.changed->notify();
+  // Damaged while a verb that has failed was in charge.
+  if (domain.network_is_suspect) suspect(domain.record.plan.spec.domain_name, domain);
 }
 
 DomainState Server::State::shown(const Domain& domain) {
@@ -157,9 +159,11 @@ Task<> Server::stop() {
   for (auto& [name, domain] : state_->domains) state_->release(domain);
   state_->tasks.cancel();
   co_await state_->tasks.join();
-  const bool any_running = std::any_of(state_->domains.begin(), state_->domains.end(),
-                                       [](const auto& entry) { return entry.second.has_qemu(); });
-  if (!any_running) co_await state_->host.stop_networks();
+  // The rules stay while there may be a QEMU that needs them.
+  const bool all_stopped =
+      std::all_of(state_->domains.begin(), state_->domains.end(),
+                  [](const auto& entry) { return entry.second.record.state == RunState::stopped; });
+  if (all_stopped && state_->kept_networks.empty()) co_await state_->host.stop_networks();
 }
 
 Task<DomainState> Server::launch_domain(DomainSpec spec) {
@@ -203,7 +207,7 @@ Task<DomainState> Server::destroy_domain(std::string domain_name, bool keep_disk
   auto done = co_await detail::outcome_of(domain::destroy(state.host, record));
   if (done.error) {
     // It can be destroyed again. A QEMU that still runs must not be taken for gone: its rules stay.
-    const bool alive = (co_await state.host.find_qemu(record)).has_value();
+    const bool alive = co_await state.may_live(record);
     State::Domain& left = state.find(domain_name);
     left.record.reason = describe(done.error);
     left.record.restart_pending = false;

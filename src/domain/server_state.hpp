@@ -59,7 +59,7 @@ struct Server::State {
   // Those named, or all that have a QEMU.
   std::vector<std::string> running(const std::vector<std::string>& names);
   static DomainState shown(const Domain& domain);
-  static void set_state(Domain& domain, RunState state);
+  void set_state(Domain& domain, RunState state);
   // Until it is so of the domain. Throws Errc::not_found if that is destroyed meanwhile.
   Task<> wait_until(std::string domain_name, std::function<bool(const Domain&)> reached);
   domain::Taken taken() const;
@@ -79,6 +79,7 @@ struct Server::State {
   Task<> bring_up(std::string domain_name, bool paused);
   Task<> press_power_button(std::string domain_name, milliseconds limit);
   Task<> power_down(std::string domain_name, bool force, milliseconds limit);
+  Task<bool> may_live(domain::DomainRecord record);
   Task<> halt(std::string domain_name, domain::DomainRecord record);
   Task<> stop(std::string domain_name, bool force, milliseconds limit, std::string reason);
   Task<> command(std::string domain_name, std::string qmp_command);
@@ -114,10 +115,11 @@ struct Server::State {
   void guest_off(const std::string& domain_name, const std::string& reason, bool failed);
   void set_responsive(const std::string& domain_name, bool responsive, const std::string& why = "");
   // The QEMU of a domain has ended by itself, or only waits to be ended.
-  Task<> end_run(std::string domain_name, std::string reason, bool failed);
+  Task<> end_run(std::string domain_name, domain::DomainRecord record, bool failed);
 
   // healing.cpp
   void watch_networks();
+  Task<> keep_watching(std::string what, Task<> (State::*begin)());
   Task<> watch_links();
   Task<> watch_firewall();
   void suspect(const std::string& domain_name, Domain& domain);

@@ -154,10 +154,9 @@ Task<> Server::State::attend(std::string domain_name, std::shared_ptr<qmp::Clien
 Task<> Server::State::converse(std::string domain_name, std::shared_ptr<qmp::Client> monitor) {
   monitor->on_event([this, domain_name](const qmp::Event& event) { follow(domain_name, event); });
   find(domain_name).monitor = monitor;
-  if (!find(domain_name).responsive) {
-    co_await learn_state(domain_name, monitor, patience);
-    set_responsive(domain_name, true);
-  }
+  // Before somebody listened, it may have told of something.
+  co_await learn_state(domain_name, monitor, patience);
+  set_responsive(domain_name, true);
   const std::string why = co_await monitor->closed();
   throw Error(Errc::disconnected, "{}", why);
 }
@@ -201,7 +200,8 @@ Task<> Server::State::learn_state(std::string domain_name, std::shared_ptr<qmp::
   const std::string status = text_field(answer, "status");
   Domain& domain = find(domain_name);
   // Events tell of changes; this is for what they told nobody.
-  if (status == "shutdown") guest_off(domain_name, "the guest has powered off", false);
+  if (status == "shutdown" && !domain.rebooting)
+    guest_off(domain_name, "the guest has powered off", false);
   if (status == "guest-panicked") guest_off(domain_name, "the guest has panicked", true);
   if (!domain.has_qemu() || domain.rebooting) co_return;
   const bool runs = optional_bool(answer, "running", false);
@@ -287,14 +287,14 @@ void Server::State::guest_off(const std::string& domain_name, const std::string&
   domain->changed->notify();
   // A verb that is under way knows what to do about it.
   if (!domain->has_qemu()) return;
+  domain::DomainRecord record = domain->record;
+  record.reason = reason;
   set_state(*domain, RunState::stopping);
-  tasks.spawn("end of " + domain_name, end_run(domain_name, reason, failed));
+  tasks.spawn("end of " + domain_name, end_run(domain_name, std::move(record), failed));
 }
 
-Task<> Server::State::end_run(std::string domain_name, std::string reason, bool failed) {
+Task<> Server::State::end_run(std::string domain_name, domain::DomainRecord record, bool failed) {
   Domain& domain = find(domain_name);
-  domain::DomainRecord record = domain.record;
-  record.reason = std::move(reason);
   const RestartPolicy policy = record.plan.spec.restart;
   plan_restart(record,
                policy == RestartPolicy::always || (policy == RestartPolicy::on_failure && failed),
@@ -302,6 +302,8 @@ Task<> Server::State::end_run(std::string domain_name, std::string reason, bool 
   domain.record.reason = record.reason;
   auto halted = co_await detail::outcome_of(halt(domain_name, record));
   if (halted.error) log::error("{}: {}", domain_name, describe(halted.error));
+  // A QEMU that does not die: when it has, who watches it comes here again.
+  if (find(domain_name).has_qemu()) co_return;
   emit("domain.stopped", domain_name, {{"reason", record.reason}, {"failed", failed}});
   schedule_restart(domain_name);
 }

@@ -87,7 +87,9 @@ Task<> Server::State::power_down(std::string domain_name, bool force, millisecon
       auto waiting = with_deadline("power-off", left, wait_until(domain_name, off));
       pressed = co_await detail::outcome_of(std::move(waiting));
     }
-    if (pressed.error && !force && as_error(pressed.error).code() != Errc::timeout)
+    const Errc why = pressed.error ? as_error(pressed.error).code() : Errc::timeout;
+    // By force it is ended whatever it answers, but not by a daemon that is about to end itself.
+    if (why == Errc::cancelled || (!force && why != Errc::timeout))
       std::rethrow_exception(pressed.error);
   }
   if (force || find(domain_name).guest_is_off) co_return;
@@ -97,12 +99,19 @@ Task<> Server::State::power_down(std::string domain_name, bool force, millisecon
               limit.count());
 }
 
+// In doubt it does.
+Task<bool> Server::State::may_live(domain::DomainRecord record) {
+  auto found = co_await detail::outcome_of(host.find_qemu(record));
+  co_return found.error || found.get().has_value();
+}
+
 // The second part, in which nothing is asked any more.
 Task<> Server::State::halt(std::string domain_name, domain::DomainRecord record) {
   const RunState before = record.state;
   const bool is_off = find(domain_name).guest_is_off;
   auto halted = co_await detail::outcome_of(domain::halt(host, record, is_off));
-  const bool alive = halted.error && (co_await host.find_qemu(record)).has_value();
+  bool alive = false;
+  if (halted.error) alive = co_await may_live(record);
   Domain& domain = find(domain_name);
   if (halted.error) {
     std::string reason = describe(halted.error);
@@ -116,7 +125,7 @@ Task<> Server::State::halt(std::string domain_name, domain::DomainRecord record)
     domain.record = halted.get();
   }
   if (!alive) release(domain);
-  set_state(domain, alive ? before : RunState::stopped);
+  set_state(domain, alive && domain::has_qemu(before) ? before : RunState::stopped);
   if (halted.error) std::rethrow_exception(halted.error);
 }
 
@@ -136,6 +145,7 @@ Task<> Server::State::stop(std::string domain_name, bool force, milliseconds lim
     co_await power_down(domain_name, force, limit);
   };
   co_await with_rollback<void>("stop " + domain_name, ask_guest);
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   stopping.state = before.state;
   co_await halt(domain_name, std::move(stopping));
   emit("domain.stopped", domain_name,
@@ -146,10 +156,11 @@ Task<> Server::State::record_state(std::string domain_name, RunState state) {
   Domain& domain = find(domain_name);
   set_state(domain, state);
   const domain::DomainRecord record = domain.record;
-  co_await host.write_record(record);
+  auto recorded = co_await detail::outcome_of(host.write_record(record));
   // What ended while its verb was in charge had nobody else to notice.
   if (find(domain_name).guest_is_off && find(domain_name).has_qemu())
     guest_off(domain_name, "the guest has powered off", false);
+  recorded.get();
 }
 
 Task<VerbResult> Server::stop_domain(std::string domain_name, bool force, milliseconds limit) {

@@ -193,6 +193,25 @@ def test_a_qemu_that_ends(bench, fault, policy):
     assert n > 4
 
 
+def test_a_qemu_that_ends_while_its_stop_cannot_be_recorded(bench):
+    state = bench.daemon.launch_paused("web")
+
+    def full_disk_and_qemu_ends(call):
+        if qemus():
+            os.kill(state["pid"], signal.SIGKILL)
+            wait_until(lambda: not os.path.exists(f"/proc/{state['pid']}"), "the daemon has seen it end")
+        return full_disk(call)
+
+    bench.faults.arm(full_disk_and_qemu_ends, after=0)
+    with pytest.raises(RpcError, match="No space left"):
+        bench.daemon.call("domain.stop", domain_name="web", force=True, timeout_ms=0)
+    bench.daemon.wait_for_state("web", "stopped")
+    bench.faults.disarm()
+    look(bench.daemon)
+    bench.daemon.call("domain.destroy", domain_name="web")
+    assert everything(bench.daemon) == bench.empty
+
+
 def test_an_unhealthy_domain_is_helped_when_the_disk_is_well(bench):
     """Until then it runs on."""
     health = {"probe": "ping", "interval_ms": 50, "timeout_ms": 50, "failures": 2}

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from lab import GUEST, RpcError, everything, files_of, qemus, run, wait_until
+from lab import GUEST, RpcError, everything, files_of, injected, qemus, run, wait_until
 
 
 def test_what_guests_do_by_themselves(lab, daemon):
@@ -38,6 +38,22 @@ def test_a_power_off_on_a_disk_that_is_read_only(lab, daemon):
     finally:
         run("umount", daemon.workdir)
     assert daemon.call("domain.start", domain_name="web", paused=True)["state"] == "paused"
+
+
+def test_a_qemu_that_does_not_die_when_its_guest_has(lab, daemon):
+    """As one that waits for a disk which does not answer: it is seen to when it has died."""
+    guest = lab.guest("web", restart="always")
+    pid = guest.state["pid"]
+    with injected(daemon, "pidfd_send_signal:retval=0"):
+        guest.ssh("(sleep 0.2; poweroff -f) >/dev/null 2>&1 </dev/null &")
+        state = wait_until(
+            lambda: (found := daemon.state_of("web"))["state"] == "running" and "SIGKILL" in found["reason"] and found,
+            "it is not killed",
+        )
+        assert state["pid"] == pid
+        assert "virbrweb" in run("nft", "list", "set", "inet", "wso", "guests")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: daemon.state_of("web")["pid"] not in (0, pid), "it is restarted")
 
 
 def test_a_guest_that_panics(lab, daemon):

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from lab import Lab, kernel_state, run, sanitized, wait_until
+from lab import Lab, injected, kernel_state, run, sanitized, wait_until
 
 # What each damage is, and what the daemon says that it has mended.
 DAMAGES = {
@@ -174,3 +174,30 @@ def test_a_tap_that_is_deleted_is_told(guest):
     daemon.call("domain.stop", domain_name="web", force=True, timeout_ms=0)
     daemon.call("domain.start", domain_name="web")
     guest.wait_for_ssh()
+
+
+def test_damage_during_a_stop_that_fails(guest):
+    """The domain, which runs on, is not left with it."""
+    daemon = guest.daemon
+    daemon.launch("deaf", memory_kib=32 * 1024)
+    before = network_state()
+    with daemon.connect() as connection:
+        stop = connection.send("domain.stop", domain_name="deaf", timeout_ms=2000)
+        daemon.wait_for_state("deaf", "stopping")
+        run("ip", "link", "set", "virbrdeaf", "down")
+        reply = connection.receive()
+    assert reply["id"] == stop and reply["error"]["data"]["code"] == "timeout"
+    expect_mended(before)
+    daemon.call("domain.destroy", domain_name="deaf")
+
+
+@pytest.mark.parametrize(
+    ("damage", "watch"), [("route replaced", "the links"), ("set flushed", "the firewall")]
+)
+def test_a_watch_that_fails_begins_anew(guest, damage, watch):
+    """What it had heard already when it failed is not lost."""
+    before = network_state()
+    with injected(guest.daemon, "recvfrom:error=ENOMEM:when=2"):
+        run("sh", "-c", DAMAGES[damage][0].format(address=guest.address))
+        expect_mended(before)
+    assert f"watch {watch}: read the kernel's notifications: Cannot allocate memory" in guest.daemon.log

@@ -10,10 +10,18 @@ from lab import SUPPORT, sanitized, slowness, wait_until
 
 CHOOSER = """#!/bin/sh
 case "$*" in
-  *guest=later-*) exec /usr/bin/python3 /run/lab/fake_qemu.py "$@" ;;
+  *guest=later-* | *guest=powers-off,*) exec /usr/bin/python3 /run/lab/fake_qemu.py "$@" ;;
 esac
 exec /usr/bin/qemu-system-x86_64 "$@"
 """
+
+
+def start_daemon(lab):
+    chooser = pathlib.Path("/run/lab/qemu")
+    chooser.write_text(CHOOSER)
+    chooser.chmod(0o755)
+    shutil.copy(SUPPORT / "fake_qemu.py", "/run/lab")
+    return lab.start_daemon("--qemu", str(chooser))
 
 
 def seconds(function):
@@ -24,11 +32,7 @@ def seconds(function):
 
 @pytest.mark.parametrize("how", ["garbage", "half", "endless", "unknown-id", "silent", "hangs-up"])
 def test_others_do_not_notice(lab, how):
-    chooser = pathlib.Path("/run/lab/qemu")
-    chooser.write_text(CHOOSER)
-    chooser.chmod(0o755)
-    shutil.copy(SUPPORT / "fake_qemu.py", "/run/lab")
-    daemon = lab.start_daemon("--qemu", str(chooser))
+    daemon = start_daemon(lab)
     daemon.launch_paused("good")
     bad = f"later-{how}"
     daemon.launch(bad, memory_kib=32 * 1024)
@@ -51,3 +55,10 @@ def test_others_do_not_notice(lab, how):
     daemon.call("domain.stop", domain_name=bad, force=True, timeout_ms=0)
     assert daemon.state_of(bad)["state"] == "stopped"
     daemon.call("domain.destroy", domain_name=bad)
+
+
+def test_what_a_guest_does_in_its_first_moment_is_not_missed(lab):
+    daemon = start_daemon(lab)
+    daemon.launch("powers-off", memory_kib=32 * 1024)
+    state = daemon.wait_for_state("powers-off", "stopped")
+    assert state["reason"] == "the guest has powered off"

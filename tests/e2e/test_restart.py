@@ -155,7 +155,28 @@ def test_a_domain_whose_record_is_lost_goes_on(lab, daemon):
     # web and web-8 share an id; 192.168.100.91 is web's.
     other = again.launch_paused("web-8")
     assert other["bridge_name"] == "virbrweb-8"
+    again.call("domain.destroy", domain_name="web-8")
+    for _ in range(2):
+        again.stop()
+        assert "virbrweb" in run("ip", "link")
+        assert state["ip_address"] in run("nft", "list", "set", "inet", "wso", "guests")
+        again = lab.start_daemon()
     os.kill(state["pid"], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("on_exit", ["keep", "destroy"])
+def test_a_stop_by_force_that_the_daemon_does_not_live_to_see(lab, on_exit):
+    daemon = lab.start_daemon("--on-exit", on_exit)
+    state = daemon.launch("web", memory_kib=32 * 1024)
+    with daemon.connect() as connection:
+        connection.send("domain.stop", domain_name="web", force=True, timeout_ms=600_000)
+        daemon.wait_for_state("web", "stopping")
+        assert daemon.stop() == 0
+    if on_exit == "destroy":
+        assert qemus() == []
+        return
+    assert state["ip_address"] in run("nft", "list", "set", "inet", "wso", "guests")
+    assert lab.start_daemon().state_of("web") == state
 
 
 TORN = '{"version": 1, "domain_na'

@@ -4,7 +4,7 @@
 The daemon runs it under the name of its mode: exits, silent, garbage, endless, hangs-up, half,
 wrong-uuid, not-paused. Under its own name the mode is the domain's name, later-MODE: it behaves until its
 domain runs, and then does so no more, on every connection: garbage, half, endless, unknown-id, silent,
-hangs-up.
+hangs-up; or powers-off: its guest does so at once.
 """
 
 import os
@@ -64,8 +64,12 @@ def misbehave(client):
         client.close()
 
 
+powered_off = (
+    b'{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}, '
+    b'"timestamp": {"seconds": 0, "microseconds": 0}}\r\n'
+)
 client.sendall(greeting + b"\r\n")
-paused = True
+status = b"running" if mode == "not-paused" else b"prelaunch"
 for line in client.makefile("rb"):
     number = re.search(rb'"id": ?(\d+)', line)[1]
     result = b"{}"
@@ -73,11 +77,13 @@ for line in client.makefile("rb"):
         answer = "00000000-0000-0000-0000-000000000000" if mode == "wrong-uuid" else uuid
         result = b'{"UUID": "%s"}' % answer.encode()
     if b"query-status" in line:
-        paused = paused and mode.startswith("later-")
-        result = b'{"status": "%s", "running": %s, "singlestep": false}' % (
-            (b"prelaunch", b"false") if paused else (b"running", b"true")
-        )
-    client.sendall(b'{"return": %s, "id": %s}\r\n' % (result, number))
+        running = b"true" if status == b"running" else b"false"
+        result = b'{"status": "%s", "running": %s, "singlestep": false}' % (status, running)
+    answer = b'{"return": %s, "id": %s}\r\n' % (result, number)
+    if b'"cont"' in line and mode == "powers-off":
+        status = b"shutdown"
+        answer += powered_off
+    client.sendall(answer)
     if b'"cont"' in line and mode.startswith("later-"):
         break
 connections = [client]

@@ -318,6 +318,19 @@ class Lab:
         return Guest(daemon, state).wait_for_ssh()
 
 
+@contextlib.contextmanager
+def injected(daemon, fault):
+    """Meanwhile a system call of the daemon fails, or does nothing, as strace(1) has it: "recvfrom:error=ENOMEM"."""
+    command = ["strace", "-f", "-o", "/dev/null", "-p", str(daemon.process.pid)]
+    command += ["-e", f"trace={fault.split(':')[0]}", "-e", f"inject={fault}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+        try:
+            assert "attached" in strace.stderr.readline()
+            yield
+        finally:
+            strace.terminate()
+
+
 def cpu_ms(daemon):
     """The processor time that the daemon has taken so far, in all its threads."""
     tasks = pathlib.Path(f"/proc/{daemon.process.pid}/task").iterdir()
