@@ -200,7 +200,7 @@ Task<> Server::State::learn_state(std::string domain_name, std::shared_ptr<qmp::
   const std::string status = text_field(answer, "status");
   Domain& domain = find(domain_name);
   // Events tell of changes; this is for what they told nobody.
-  if (status == "shutdown" && !domain.rebooting)
+  if (status == "shutdown" && !domain.rebooting && !domain.ended_by_others)
     guest_off(domain_name, "the guest has powered off", false);
   if (status == "guest-panicked") guest_off(domain_name, "the guest has panicked", true);
   if (!domain.has_qemu() || domain.rebooting) co_return;
