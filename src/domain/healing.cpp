@@ -77,9 +77,8 @@ Task<> Server::State::mend_network(std::string domain_name) {
     const Error error = as_error(mended.error);
     if (error.code() == Errc::cancelled) throw Error(error);
     // A tap that goes with its QEMU is no damage: who watches the process knows in a moment.
-    const domain::DomainRecord record = find(domain_name).record;
-    const auto qemu = co_await host.find_qemu(record);
-    if (!qemu) break;
+    const bool lives = co_await may_live(find(domain_name).record);
+    if (!lives) break;
     if (retry == first_retry) emit("network.damaged", domain_name, {{"problem", error.what()}});
     // A tap that is gone does not come back, and what else is damaged of its network is no matter.
     if (error.code() == Errc::not_found) break;

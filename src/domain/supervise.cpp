@@ -199,11 +199,12 @@ Task<> Server::State::learn_state(std::string domain_name, std::shared_ptr<qmp::
   const Json answer = co_await monitor->execute("query-status", std::move(no_arguments), limit);
   const std::string status = text_field(answer, "status");
   Domain& domain = find(domain_name);
+  // A reboot powers it off on its way, and of a QEMU that somebody ends its watch tells.
+  if (domain.rebooting || domain.ended_by_others) co_return;
   // Events tell of changes; this is for what they told nobody.
-  if (status == "shutdown" && !domain.rebooting && !domain.ended_by_others)
-    guest_off(domain_name, "the guest has powered off", false);
+  if (status == "shutdown") guest_off(domain_name, "the guest has powered off", false);
   if (status == "guest-panicked") guest_off(domain_name, "the guest has panicked", true);
-  if (!domain.has_qemu() || domain.rebooting) co_return;
+  if (!domain.has_qemu()) co_return;
   const bool runs = optional_bool(answer, "running", false);
   const RunState state = runs ? RunState::running : RunState::paused;
   if (domain.record.state != state) learn(domain, state);

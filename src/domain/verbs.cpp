@@ -87,10 +87,11 @@ Task<> Server::State::power_down(std::string domain_name, bool force, millisecon
       auto waiting = with_deadline("power-off", left, wait_until(domain_name, off));
       pressed = co_await detail::outcome_of(std::move(waiting));
     }
-    const Errc why = pressed.error ? as_error(pressed.error).code() : Errc::timeout;
-    // By force it is ended whatever it answers, but not by a daemon that is about to end itself.
-    if (why == Errc::cancelled || (!force && why != Errc::timeout))
-      std::rethrow_exception(pressed.error);
+    if (pressed.error) {
+      const Errc why = as_error(pressed.error).code();
+      // By force it is ended whatever it answers, but not by a daemon that is about to end itself.
+      if (why == Errc::cancelled || (!force && why != Errc::timeout)) pressed.get();
+    }
   }
   if (force || find(domain_name).guest_is_off) co_return;
   throw Error(Errc::timeout,
@@ -145,6 +146,7 @@ Task<> Server::State::stop(std::string domain_name, bool force, milliseconds lim
     co_await power_down(domain_name, force, limit);
   };
   co_await with_rollback<void>("stop " + domain_name, ask_guest);
+  // What comes now is not called off any more, nor is it skipped.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   stopping.state = before.state;
   co_await halt(domain_name, std::move(stopping));

@@ -136,7 +136,7 @@ Task<> Control::read_requests(std::shared_ptr<Session> session, TaskGroup& subsc
     received.erase(0, size);
     auto request = parse_line(*session, line);
     if (!request) continue;
-    if (stopping_) {
+    if (!acceptor_.is_open()) {
       refuse(*session, *request,
              Error(Errc::busy, "wsod is about to end: try again when it is back"));
     } else if (request->method == "events.subscribe") {
@@ -226,7 +226,6 @@ Task<> Control::answer(std::shared_ptr<Session> session, api::Request request) {
 Task<> Control::stop() {
   boost::system::error_code ignored;
   acceptor_.close(ignored);
-  stopping_ = true;
   requests_.cancel();
   co_await requests_.join();
   // Their answers are on the way; whoever does not read them at once does without.

@@ -51,7 +51,6 @@ class Control {
   TaskGroup connections_;
   // Requests belong to the daemon, not to their connection: a client that goes away stops nothing.
   TaskGroup requests_;
-  bool stopping_ = false;
 };
 
 }  // namespace wso::wsod

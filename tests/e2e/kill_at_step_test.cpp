@@ -346,49 +346,49 @@ const std::vector<Operation> operations = {
     {"DestroyStopped", Fate::stopped, RunState::paused, 6, perform_destroy, fate_of_destroy},
 };
 
-class KillAtStepTest : public testing::TestWithParam<Operation> {};
-
-TEST_P(KillAtStepTest, LeavesItWholeOrNothing) {
-  const Operation& operation = GetParam();
+// After no step, after one, and so on until there are no more.
+void kill_after_each_step(const Operation& operation,
+                          void (*kill_and_look)(const Operation&, int, bool&, Steps&)) {
   fs::create_directories(options().disk_dir);
   picture_of(Fate::nothing);
   bool killed = true;
   int n_steps = -1;
-  while (killed && !HasFailure()) {
+  while (killed && !testing::Test::HasFailure()) {
     ++n_steps;
     SCOPED_TRACE(fmt::format("killed after {} steps", n_steps));
     Steps done;
     kill_and_look(operation, n_steps, killed, done);
-    if (HasFailure()) std::printf("done: %s\n", fmt::format("{}", fmt::join(done, ", ")).c_str());
+    if (testing::Test::HasFailure())
+      std::printf("done: %s\n", fmt::format("{}", fmt::join(done, ", ")).c_str());
   }
   EXPECT_GT(n_steps, static_cast<int>(operation.n_steps)) << "steps have been lost";
 }
 
+class KillAtStepTest : public testing::TestWithParam<Operation> {};
+
+TEST_P(KillAtStepTest, LeavesItWholeOrNothing) { kill_after_each_step(GetParam(), kill_and_look); }
+
+void kill_and_destroy_again(const Operation& operation, int n_steps, bool& killed, Steps& done) {
+  prepare(operation.from);
+  done = perform(operation, n_steps, killed);
+  Daemon daemon(options());
+  const bool gone = done.contains("erase record");
+  ASSERT_EQ(daemon.server.domains().empty(), gone);
+  if (!gone) daemon.call(daemon.server.destroy_domain(web));
+  expect_picture(Fate::nothing);
+  EXPECT_EQ(logs(), "");
+}
+
 // What it was going to do is on no record then.
 TEST(KillAtStepOnFullDiskTest, LeavesWhatCanBeDestroyedAgain) {
-  const Operation operation = {.name = "Destroy",
-                               .from = Fate::alive,
-                               .running = RunState::paused,
-                               .n_steps = 5,
-                               .perform = perform_destroy,
-                               .fate = nullptr,
-                               .disk_is_full = true};
-  fs::create_directories(options().disk_dir);
-  picture_of(Fate::nothing);
-  bool killed = true;
-  int n_steps = -1;
-  while (killed && !HasFailure()) {
-    ++n_steps;
-    SCOPED_TRACE(fmt::format("killed after {} steps", n_steps));
-    prepare(operation.from);
-    const Steps done = perform(operation, n_steps, killed);
-    Daemon daemon(options());
-    ASSERT_EQ(daemon.server.domains().empty(), done.contains("erase record"));
-    if (!done.contains("erase record")) daemon.call(daemon.server.destroy_domain(web));
-    expect_picture(Fate::nothing);
-    EXPECT_EQ(logs(), "");
-  }
-  EXPECT_GT(n_steps, static_cast<int>(operation.n_steps)) << "steps have been lost";
+  kill_after_each_step({.name = "Destroy",
+                        .from = Fate::alive,
+                        .running = RunState::paused,
+                        .n_steps = 5,
+                        .perform = perform_destroy,
+                        .fate = nullptr,
+                        .disk_is_full = true},
+                       kill_and_destroy_again);
 }
 
 std::string test_name(const testing::TestParamInfo<Operation>& info) { return info.param.name; }

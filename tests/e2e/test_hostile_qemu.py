@@ -10,7 +10,7 @@ from lab import SUPPORT, sanitized, slowness, wait_until
 
 CHOOSER = """#!/bin/sh
 case "$*" in
-  *guest=later-* | *guest=powers-off,*) exec /usr/bin/python3 /run/lab/fake_qemu.py "$@" ;;
+  *guest=later-* | *guest=powers-off,* | *guest=is-ended,*) exec /usr/bin/python3 /run/lab/fake_qemu.py "$@" ;;
 esac
 exec /usr/bin/qemu-system-x86_64 "$@"
 """
@@ -57,8 +57,14 @@ def test_others_do_not_notice(lab, how):
     daemon.call("domain.destroy", domain_name=bad)
 
 
-def test_what_a_guest_does_in_its_first_moment_is_not_missed(lab):
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("powers-off", "the guest has powered off"),
+        ("is-ended", "QEMU exited with status 0, told to by somebody else"),
+    ],
+)
+def test_an_end_in_its_first_moment_is_told_as_what_it_is(lab, how, reason):
     daemon = start_daemon(lab)
-    daemon.launch("powers-off", memory_kib=32 * 1024)
-    state = daemon.wait_for_state("powers-off", "stopped")
-    assert state["reason"] == "the guest has powered off"
+    daemon.launch(how, memory_kib=32 * 1024)
+    assert daemon.wait_for_state(how, "stopped")["reason"] == reason

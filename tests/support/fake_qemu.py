@@ -4,7 +4,8 @@
 The daemon runs it under the name of its mode: exits, silent, garbage, endless, hangs-up, half,
 wrong-uuid, not-paused. Under its own name the mode is the domain's name, later-MODE: it behaves until its
 domain runs, and then does so no more, on every connection: garbage, half, endless, unknown-id, silent,
-hangs-up; or powers-off: its guest does so at once.
+hangs-up; or powers-off, is-ended: its guest,
+or somebody else, does so at once.
 """
 
 import os
@@ -64,10 +65,7 @@ def misbehave(client):
         client.close()
 
 
-powered_off = (
-    b'{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}, '
-    b'"timestamp": {"seconds": 0, "microseconds": 0}}\r\n'
-)
+shutdown = b'{"event": "SHUTDOWN", "data": {"guest": %s}, "timestamp": {"seconds": 0, "microseconds": 0}}\r\n'
 client.sendall(greeting + b"\r\n")
 status = b"running" if mode == "not-paused" else b"prelaunch"
 for line in client.makefile("rb"):
@@ -80,9 +78,12 @@ for line in client.makefile("rb"):
         running = b"true" if status == b"running" else b"false"
         result = b'{"status": "%s", "running": %s, "singlestep": false}' % (status, running)
     answer = b'{"return": %s, "id": %s}\r\n' % (result, number)
-    if b'"cont"' in line and mode == "powers-off":
+    if b"query-status" in line and status == b"shutdown" and mode == "is-ended":
+        client.sendall(shutdown % b"false" + answer)
+        sys.exit(0)
+    if b'"cont"' in line and mode in ("powers-off", "is-ended"):
         status = b"shutdown"
-        answer += powered_off
+        answer += shutdown % b"true" if mode == "powers-off" else b""
     client.sendall(answer)
     if b'"cont"' in line and mode.startswith("later-"):
         break
