@@ -5,7 +5,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "support"))
 
-from lab import Lab  # noqa: E402  (found through the line above)
+from failing_disk import Bench  # noqa: E402  (found through the line above)
+from lab import Lab  # noqa: E402
 
 
 @pytest.fixture
@@ -17,3 +18,10 @@ def lab():
 @pytest.fixture
 def daemon(lab):
     return lab.start_daemon()
+
+
+@pytest.fixture
+def bench(lab):
+    bench = Bench(lab)
+    yield bench
+    bench.faults.disarm()

@@ -1,22 +1,16 @@
-"""Disks that are full, fail or turn read-only under every write of every operation: it fails with an error
+"""Disks that are full or fail, and a kill, under every write of every operation: it fails with an error
 that says so, what was there stays, and when the disk is well again the same operation succeeds."""
 
 import contextlib
 import dataclasses
-import json
 import os
-import pathlib
 import re
 import signal
 
 import pytest
-from file_faults import FileFaults, failing_sync, full_disk, kill
-from lab import RpcError, everything, qemus, run, wait_until
-
-STATE = pathlib.Path("/run/lab/wso/state")
-DISKS = pathlib.Path("/run/lab/wso/disks")
-WRITE_ERROR = r"/run/lab/wso/(state|disks)[^:]*: (No space left|Input/output error)"
-DISK = DISKS / "wso-web-disk.qcow2"
+from failing_disk import WRITE_ERROR, disk, look, state_of
+from file_faults import failing_sync, full_disk, kill
+from lab import RpcError, everything, qemus, wait_until
 
 
 @dataclasses.dataclass
@@ -64,57 +58,15 @@ def prepare(daemon, state):
         daemon.call("domain.stop", domain_name="web", force=True, timeout_ms=0)
 
 
-def look(daemon):
-    """The domain as the daemon lists it, or None; fails if that is not the truth."""
-    domains = daemon.call("domain.list")["domains"]
-    alive = [domain["pid"] for domain in domains if domain["state"] in ("running", "paused")]
-    assert qemus() == alive
-    links = run("ip", "-br", "link")
-    rules = run("nft", "list", "set", "inet", "wso", "guests")
-    assert links.count("virbrweb") == links.count("vnetweb") == rules.count("virbrweb") == len(alive)
-    if alive:
-        live = daemon.call("domain.status")["domains"][0]["live"]["qemu_status"]
-        assert (live == "running") == (domains[0]["state"] == "running"), live
-    return domains[0] if domains else None
-
-
-def state_of(domain):
-    return domain and domain["state"]
-
-
-def disk():
-    return (DISK.stat().st_ino, DISK.read_bytes()) if DISK.exists() else None
-
-
-class Bench:
-    """A daemon whose writes can be made to fail, and what its host is like without a domain."""
-
-    def __init__(self, lab, faults):
-        self.lab, self.faults = lab, faults
-        self.daemon = lab.start_daemon(wrapper=faults.wrapper)
-        self.empty = everything(self.daemon)
-
-    def restart(self):
-        self.daemon.stop(signal.SIGKILL)
-        self.lab.daemons.remove(self.daemon)
-        self.daemon = self.lab.start_daemon(wrapper=self.faults.wrapper)
-
-    def finish(self, operation):
-        """All is well again: what is left to do of the operation succeeds."""
-        state = state_of(look(self.daemon))
-        if state != operation.after:
-            assert operation.request(self.daemon) == ""
-            assert state_of(look(self.daemon)) == operation.after
-        if operation.after is not None:
-            self.daemon.call("domain.destroy", domain_name="web")
-        assert everything(self.daemon) == self.empty
-
-
-@pytest.fixture
-def bench(lab):
-    faults = FileFaults(STATE, DISKS)
-    yield Bench(lab, faults)
-    faults.disarm()
+def finish(bench, operation):
+    """All is well again: what is left to do of the operation succeeds."""
+    state = state_of(look(bench.daemon))
+    if state != operation.after:
+        assert operation.request(bench.daemon) == ""
+        assert state_of(look(bench.daemon)) == operation.after
+    if operation.after is not None:
+        bench.daemon.call("domain.destroy", domain_name="web")
+    assert everything(bench.daemon) == bench.empty
 
 
 def strike(bench, operation, fault, n, crash):
@@ -152,7 +104,7 @@ def strike(bench, operation, fault, n, crash):
     if found and before:
         half_destroyed = operation.after is None and state_of(found) == "stopped"
         assert disk() == disk_before or (half_destroyed and disk() is None)
-    bench.finish(operation)
+    finish(bench, operation)
     return struck
 
 
@@ -230,94 +182,3 @@ def test_an_unhealthy_domain_is_helped_when_the_disk_is_well(bench):
 def seen_to(daemon, old_pid, *states):
     domain = daemon.call("domain.list")["domains"][0]
     return domain["pid"] != old_pid and domain["state"] in states
-
-
-def rewrite_record(**fields):
-    path = STATE / "domains/web.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-
-
-def leave_alive(_pid):
-    pass
-
-
-def leave_gone(pid):
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not qemus(), "QEMU ends")
-
-
-def leave_launching(_pid):
-    rewrite_record(state="launching", pid=0, start_time=0)
-
-
-def leave_starting(_pid):
-    rewrite_record(state="starting", pid=0, start_time=0)
-
-
-def leave_stopping(_pid):
-    rewrite_record(state="stopping")
-
-
-def leave_destroying(_pid):
-    rewrite_record(state="destroying")
-
-
-# What a daemon that was killed has left, and what the next one makes of it.
-LEFT = {
-    leave_alive: "paused",
-    leave_gone: "stopped",
-    leave_launching: None,
-    leave_starting: "stopped",
-    leave_stopping: "running",
-    leave_destroying: None,
-}
-
-
-@pytest.mark.parametrize("fault", [full_disk, failing_sync, kill], ids=["full", "sync", "kill"])
-@pytest.mark.parametrize("leave", LEFT, ids=lambda leave: leave.__name__.removeprefix("leave_"))
-def test_every_write_of_a_start_fails(bench, leave, fault):
-    """It tells the truth or ends with the reason; and the next one, on a disk that is well, finds all in order."""
-    n, struck = 0, True
-    while struck:
-        daemon = bench.daemon
-        daemon.launch_paused("web")
-        daemon.call("domain.resume", domain_name="web")
-        if LEFT[leave] != "running":
-            daemon.call("domain.pause", domain_name="web")
-        before, disk_before = look(daemon), disk()
-        daemon.stop(signal.SIGKILL)
-        leave(before["pid"])
-        bench.lab.daemons.remove(daemon)
-        bench.faults.arm(fault, after=n)
-        daemon = bench.daemon = bench.lab.start_daemon(wrapper=bench.faults.wrapper, ready=False)
-        up = is_up(daemon)
-        if up and fault is not kill:
-            assert state_of(look(daemon)) in (LEFT[leave], "stopped")
-        assert up or fault is kill or re.search(WRITE_ERROR, daemon.log)
-        struck = bench.faults.disarm()
-        bench.restart()
-        found = look(bench.daemon)
-        assert state_of(found) == LEFT[leave]
-        if state_of(found) in ("paused", "running"):
-            assert found["pid"] == before["pid"]
-        if found:
-            assert disk() == disk_before
-            bench.daemon.call("domain.destroy", domain_name="web")
-        assert everything(bench.daemon) == bench.empty
-        print(f"after {n} writes: {struck}")
-        n += 1
-
-
-def is_up(daemon):
-    """False if it has ended instead."""
-
-    def decided():
-        if daemon.process.poll() is not None:
-            return "ended"
-        try:
-            daemon.call("daemon.info")
-        except (OSError, AssertionError):
-            return None
-        return "up"
-
-    return wait_until(decided, "it is up, or has ended") == "up"
