@@ -81,7 +81,7 @@ Task<> Server::State::mend_network(std::string domain_name) {
     if (!lives) break;
     if (retry == first_retry) emit("network.damaged", domain_name, {{"problem", error.what()}});
     // A tap that is gone does not come back, and what else is damaged of its network is no matter.
-    if (error.code() == Errc::not_found) break;
+    if (error.code() == Errc::wrong_state) continue;
     asio::steady_timer pause(executor, retry);
     co_await pause.async_wait(asio::use_awaitable);
     retry = std::min(2 * retry, last_retry);

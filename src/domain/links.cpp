@@ -10,11 +10,17 @@ namespace {
 
 using Mended = std::vector<std::string>;
 
+std::string alias_of(const DomainPlan& plan) { return "wso:" + plan.spec.domain_name; }
+
+bool is_own(const net::Link& link, std::string_view kind, const DomainPlan& plan) {
+  return link.kind == kind && (link.group == net::link_group || link.alias == alias_of(plan));
+}
+
 net::Link own_tap(nl_sock* socket, const DomainPlan& plan) {
   const auto tap = net::find_link(socket, plan.tap_name());
-  if (!tap || tap->group != net::link_group || tap->kind != "tun")
+  if (!tap || !is_own(*tap, "tun", plan))
     throw Error(
-        Errc::not_found,
+        Errc::wrong_state,
         "domain {}: its tap {} is gone, or is not the one that wso made: restart the domain",
         plan.spec.domain_name, plan.tap_name());
   return *tap;
@@ -23,7 +29,7 @@ net::Link own_tap(nl_sock* socket, const DomainPlan& plan) {
 net::Link own_bridge(nl_sock* socket, const DomainPlan& plan) {
   const auto bridge = net::find_link(socket, plan.bridge_name());
   if (!bridge) throw Error(Errc::kernel, "bridge {} vanished", plan.bridge_name());
-  if (bridge->group != net::link_group || bridge->kind != "bridge")
+  if (!is_own_bridge(*bridge, plan))
     throw Error(Errc::already_exists,
                 "domain {}: the link {} is not the bridge that wso made: remove or rename it",
                 plan.spec.domain_name, plan.bridge_name());
@@ -32,7 +38,11 @@ net::Link own_bridge(nl_sock* socket, const DomainPlan& plan) {
 
 void mend_identity(nl_sock* socket, const net::Link& link, const net::MacAddress& mac,
                    const DomainPlan& plan, Mended& mended) {
-  const std::string alias = "wso:" + plan.spec.domain_name;
+  const std::string alias = alias_of(plan);
+  if (link.group != net::link_group) {
+    net::set_group(socket, link.index, net::link_group);
+    mended.push_back("group of " + link.name);
+  }
   if (link.mac != mac) {
     net::set_mac(socket, link.index, mac);
     mended.push_back("MAC address of " + link.name);
@@ -73,6 +83,10 @@ void mend_port(nl_sock* socket, const net::Link& tap, const net::Link& bridge, M
 }
 
 }  // namespace
+
+bool is_own_bridge(const net::Link& link, const DomainPlan& plan) {
+  return is_own(link, "bridge", plan);
+}
 
 int create_bridge(nl_sock* socket, const DomainPlan& plan) {
   return net::create_bridge(socket, plan.bridge_name(), plan.bridge_mac(), net::link_group);

@@ -153,8 +153,10 @@ UniqueFd Networks::build_links(const DomainPlan& plan) {
 
 std::vector<std::string> Networks::mend(const DomainPlan& plan) {
   nl_sock* const socket = socket_.get();
-  const bool lacks_bridge =
-      net::find_link(socket, plan.tap_name()) && !net::find_link(socket, plan.bridge_name());
+  const bool has_tap = net::find_link(socket, plan.tap_name()).has_value();
+  // The rules first, which fail while their table is away: no link is mended then, and untold.
+  const bool lacked_rules = has_tap && firewall_.mend_guest(firewall_guest(plan, settings_));
+  const bool lacks_bridge = has_tap && !net::find_link(socket, plan.bridge_name());
   if (lacks_bridge) create_bridge(socket, plan);
   auto mended = complete_links(socket, plan);
   if (lacks_bridge) {
@@ -162,8 +164,7 @@ std::vector<std::string> Networks::mend(const DomainPlan& plan) {
     mended = {"bridge " + plan.bridge_name()};
     remove_bridges_of_nobody();
   }
-  if (firewall_.mend_guest(firewall_guest(plan, settings_)))
-    mended.push_back("firewall elements of " + plan.spec.domain_name);
+  if (lacked_rules) mended.push_back("firewall elements of " + plan.spec.domain_name);
   return mended;
 }
 
@@ -183,7 +184,7 @@ void Networks::destroy(const std::vector<DomainPlan>& plans) {
   for (const auto& plan : plans) {
     attempt("bridge " + plan.bridge_name(), [&] {
       const auto link = net::find_link(socket, plan.bridge_name());
-      if (!link || link->group != net::link_group) return;
+      if (!link || !is_own_bridge(*link, plan)) return;
       net::set_group(socket, link->index, net::dying_link_group);
       any_dying = true;
     });

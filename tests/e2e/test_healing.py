@@ -14,6 +14,8 @@ DAMAGES = {
     "bridge down": ("ip link set virbrweb down", "bridge virbrweb up"),
     "tap down": ("ip link set vnetweb down", "vnetweb up"),
     "tap out of the bridge": ("ip link set vnetweb nomaster", "vnetweb in"),
+    "bridge out of the group": ("ip link set virbrweb group default", "group of virbrweb"),
+    "tap out of the group": ("ip link set vnetweb group default", "group of vnetweb"),
     "address removed": ("ip address flush dev virbrweb", "address 192.168.100.1"),
     "route removed": ("ip route delete {address} dev virbrweb", "route to {address}"),
     "route replaced": ("ip route replace {address} via 203.0.113.1", "route to {address}"),
@@ -43,6 +45,7 @@ def network_state():
     state["forwarding"] = pathlib.Path("/proc/sys/net/ipv4/ip_forward").read_text()
     links = json.loads(run("ip", "-j", "-d", "link"))
     state["up"] = sorted(link["ifname"] for link in links if "UP" in link["flags"])
+    state["groups"] = sorted((link["ifname"], link["group"]) for link in links)
     state["ports"] = sorted((link["ifname"], link.get("master")) for link in links)
     state["stp"] = sorted(
         (link["ifname"], link["linkinfo"]["info_data"]["stp_state"])
@@ -137,6 +140,21 @@ def test_a_storm_of_damage(guest, download):
     run("ip", "link", "delete", "virbrweb")
     expect_mended(before)
     download.goes_on()
+
+
+def test_a_bridge_and_the_table_at_once(guest, download):
+    """Without the table the bridge cannot be mended yet; and it is told when it is."""
+    daemon = guest.daemon
+    before = network_state()
+    for _ in range(5):
+        log_size = len(daemon.log)
+        daemon.process.send_signal(signal.SIGSTOP)
+        run("ip", "link", "delete", "virbrweb")
+        run("nft", "delete", "table", "inet", "wso")
+        daemon.process.send_signal(signal.SIGCONT)
+        expect_mended(before)
+        wait_until(lambda: '"bridge virbrweb"' in daemon.log[log_size:], "it is told")
+        download.goes_on()
 
 
 def test_what_the_daemon_does_itself_is_no_damage(guest):

@@ -255,6 +255,27 @@ TEST_F(NetworksTest, WhatCannotBeMendedIsNamed) {
   EXPECT_EQ(run("ip link show group 0x77736f"), "");
 }
 
+TEST_F(NetworksTest, LinksThatSomebodyHasTakenOutOfTheirGroupAreOursStill) {
+  networks_.start({});
+  const UniqueFd tap = networks_.build(plan_);
+  run("ip link set vnetweb group default && ip link set virbrweb group default");
+  EXPECT_EQ(networks_.mend(plan_),
+            (std::vector<std::string>{"group of vnetweb", "group of virbrweb"}));
+  EXPECT_TRUE(networks_.mend(plan_).empty());
+  run("ip link set virbrweb group default");
+  networks_.destroy({plan_});
+  EXPECT_EQ(run("ip link show type bridge"), "");
+}
+
+TEST_F(NetworksTest, NothingIsMendedUntoldWhileTheTableIsAway) {
+  networks_.start({});
+  const UniqueFd tap = networks_.build(plan_);
+  run("ip link delete virbrweb && nft delete table inet wso");
+  EXPECT_THROW(networks_.mend(plan_), Error);
+  networks_.mend_firewall();
+  EXPECT_EQ(networks_.mend(plan_), std::vector<std::string>{"bridge virbrweb"});
+}
+
 // The table away for a third of a second, with the download at full speed all the while.
 TEST_F(NetworksTest, TheGuardKeepsFlowsAlive) {
   networks_.claim();

@@ -50,7 +50,7 @@ class Networks {
   // Compares all that build() makes of this running domain with the kernel, and sets right what is
   // missing or wrong, whatever the number of domains. Returns in words what that was, such as
   // "bridge virbrweb" or "route to 192.168.100.7"; nothing if all was well.
-  // Errc::not_found if its tap is gone, which only a new QEMU can make; Errc::already_exists if a
+  // Errc::wrong_state if its tap is gone, which only a new QEMU can make; Errc::already_exists if a
   // link of somebody else has its bridge's name.
   std::vector<std::string> mend(const DomainPlan& plan);
 
