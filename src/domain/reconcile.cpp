@@ -1,6 +1,8 @@
 // What a server does at its start with what an earlier one left: domains whose QEMU lives are taken
 // over, those whose QEMU has gone are stopped, half-made and half-destroyed ones are removed. To do
 // it twice changes nothing.
+#include <algorithm>
+
 #include <wso/base/error.hpp>
 #include <wso/base/file.hpp>
 #include <wso/base/log.hpp>
@@ -19,36 +21,81 @@ constexpr milliseconds adopt_limit{2000};
 // The kernel's name for the time since it was booted.
 std::string boot_id() { return read_file("/proc/sys/kernel/random/boot_id", 100).value_or(""); }
 
+// What a record says that its domain's network is, be it otherwise unreadable.
+std::optional<domain::KeptNetwork> named_network(const Json& record) {
+  try {
+    return domain::KeptNetwork{"virbr" + text_field(record, "domain_id"),
+                               net::parse_ipv4(text_field(record, "ip_address"))};
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 // Lies where a restart of the host leaves nothing, and names the boot for hosts where it does.
 fs::path boot_marker(const domain::Settings& settings) { return settings.runtime_dir / "boot"; }
 
 }  // namespace
 
+domain::DomainRecord Server::State::read_record(const std::string& domain_name,
+                                                const Json& contents) const {
+  domain::DomainRecord record = domain::parse_record(contents);
+  if (record.plan.spec.domain_name != domain_name)
+    throw Error(Errc::protocol, "it is the record of {}", record.plan.spec.domain_name);
+  // A record of version 1 did not say.
+  if (record.plan.subnet.prefix_length == 0) {
+    record.plan.subnet = settings.subnet;
+    record.plan.gateway = settings.gateway;
+  }
+  return record;
+}
+
 Task<> Server::State::read_records() {
   const auto loaded = co_await host.load_records();
   for (const auto& damaged : loaded.damaged)
     co_await set_aside(damaged.path.stem(), damaged.problem);
+  std::vector<domain::DomainRecord> records;
   for (const auto& [domain_name, contents] : loaded.records) {
     std::string problem;
     try {
-      auto record = domain::parse_record(contents);
-      if (record.plan.spec.domain_name != domain_name)
-        throw Error(Errc::protocol, "it is the record of {}", record.plan.spec.domain_name);
-      // A record of version 1 did not say.
-      if (record.plan.subnet.prefix_length == 0) {
-        record.plan.subnet = settings.subnet;
-        record.plan.gateway = settings.gateway;
-      }
-      add(std::move(record));
+      records.push_back(read_record(domain_name, contents));
+      continue;
     } catch (const Error& error) {
-      if (error.code() != Errc::wrong_state) problem = error.what();
-      if (problem.empty()) {
-        log::error("the record of {} is left alone: {}", domain_name, error.what());
-        unreadable.insert(domain_name);
-      }
+      if (error.code() == Errc::wrong_state)
+        leave_alone(domain_name, error.what());
+      else
+        problem = error.what();
     }
+    // What it names stays its own, for a later version or for whoever repairs it.
+    if (const auto network = named_network(contents)) reserved.push_back(*network);
     if (!problem.empty()) co_await set_aside(domain_name, std::move(problem));
   }
+  add_records(std::move(records));
+}
+
+// One that somebody has put back may name what another domain has got meanwhile, and may be using.
+void Server::State::add_records(std::vector<domain::DomainRecord> records) {
+  std::stable_partition(records.begin(), records.end(), [](const domain::DomainRecord& record) {
+    return record.state != RunState::stopped;
+  });
+  for (auto& record : records) {
+    const domain::DomainPlan& plan = record.plan;
+    const auto rival = std::find_if(domains.begin(), domains.end(), [&](const auto& entry) {
+      const domain::DomainPlan& other = entry.second.record.plan;
+      return other.domain_id == plan.domain_id || other.address == plan.address;
+    });
+    if (rival == domains.end())
+      add(std::move(record));
+    else
+      leave_alone(plan.spec.domain_name,
+                  fmt::format("its id {} or its address {} is that of {}: destroy that, and "
+                              "restart wsod",
+                              plan.domain_id, net::to_string(plan.address), rival->first));
+  }
+}
+
+void Server::State::leave_alone(const std::string& domain_name, const std::string& problem) {
+  log::error("the record of {} is left alone: {}", domain_name, problem);
+  unreadable.insert(domain_name);
 }
 
 // Somebody may still make something of it; what it names is left alone, too.

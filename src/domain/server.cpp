@@ -91,7 +91,8 @@ domain::Taken Server::State::taken() const {
                        [&](const auto& entry) { return matches(entry.second.record.plan); });
   };
   const auto kept = [this](auto matches) {
-    return std::any_of(kept_networks.begin(), kept_networks.end(), matches);
+    return std::any_of(kept_networks.begin(), kept_networks.end(), matches) ||
+           std::any_of(reserved.begin(), reserved.end(), matches);
   };
   return {
       [any, kept](const std::string& id) {

@@ -137,6 +137,9 @@ struct Server::State {
   // reconcile.cpp
   Task<> load();
   Task<> read_records();
+  domain::DomainRecord read_record(const std::string& domain_name, const Json& contents) const;
+  void add_records(std::vector<domain::DomainRecord> records);
+  void leave_alone(const std::string& domain_name, const std::string& problem);
   Task<> set_aside(std::string domain_name, std::string problem);
   Task<> remove_half(std::string domain_name);
   Task<> settle(std::string domain_name);
@@ -160,7 +163,8 @@ struct Server::State {
   Semaphore launch_slots;
   bool host_was_restarted = false;
   std::vector<domain::KeptNetwork> kept_networks;
-  std::uint64_t n_mended = 0;  // things that others had damaged
+  std::vector<domain::KeptNetwork> reserved;  // by records that cannot be read
+  std::uint64_t n_mended = 0;                 // things that others had damaged
 };
 
 }  // namespace wso

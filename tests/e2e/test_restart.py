@@ -211,6 +211,41 @@ def test_a_record_of_a_later_version_is_left_alone(lab, daemon):
         again.launch_paused("later")
 
 
+def rewrite(path, **fields):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+@pytest.mark.parametrize(
+    "damage", [{"version": 99}, {"state": "nonsense"}], ids=["later version", "damaged"]
+)
+def test_the_network_of_a_record_that_cannot_be_read_is_given_to_nobody(lab, daemon, damage):
+    first = daemon.launch_paused("longname-1")
+    daemon.call("domain.stop", domain_name="longname-1", force=True)
+    daemon.stop()
+    path = daemon.workdir / "domains/longname-1.json"
+    # The address that web would get.
+    rewrite(path, ip_address="192.168.100.91", **damage)
+    again = lab.start_daemon()
+    second = again.launch_paused("longname-2")
+    assert second["domain_id"] != first["domain_id"]
+    assert again.launch_paused("web")["ip_address"] != "192.168.100.91"
+
+
+def test_of_two_records_of_one_network_the_one_that_is_in_use_is_read(lab, daemon):
+    state = daemon.launch_paused("web")
+    daemon.stop()
+    twin = daemon.workdir / "domains/twin.json"
+    twin.write_text((daemon.workdir / "domains/web.json").read_text())
+    rewrite(twin, domain_name="twin", domain_id="twin", state="stopped", pid=0)
+    again = lab.start_daemon()
+    assert again.call("domain.list")["domains"] == [state]
+    assert "the record of twin is left alone: its id twin or its address 192.168.100.91 is that of web" in again.log
+    assert twin.exists()
+    again.call("domain.destroy", domain_name="web")
+    again.stop()
+    assert lab.start_daemon().state_of("twin")["state"] == "stopped"
+
+
 def test_a_record_of_version_1_is_read(lab, daemon):
     state = daemon.launch_paused("web")
     daemon.stop()
