@@ -6,6 +6,15 @@
 
 namespace wso {
 
+Task<> pause_for(milliseconds time) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, time);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+milliseconds since(Clock::time_point start) {
+  return std::chrono::duration_cast<milliseconds>(Clock::now() - start);
+}
+
 Task<std::vector<std::string>> Rollback::run() {
   std::vector<std::string> failures;
   while (!steps_.empty()) {

@@ -35,8 +35,7 @@ Task<> Server::State::keep_watching(std::string what, Task<> (State::*begin)()) 
     auto ended = co_await detail::outcome_of((this->*begin)());
     if (as_error(ended.error).code() == Errc::cancelled) std::rethrow_exception(ended.error);
     log::error("watch {}: {}", what, describe(ended.error));
-    asio::steady_timer pause(executor, first_retry);
-    co_await pause.async_wait(asio::use_awaitable);
+    co_await pause_for(first_retry);
   }
 }
 
@@ -82,8 +81,7 @@ Task<> Server::State::mend_network(std::string domain_name) {
     if (retry == first_retry) emit("network.damaged", domain_name, {{"problem", error.what()}});
     // A tap that is gone does not come back, and what else is damaged of its network is no matter.
     if (error.code() == Errc::wrong_state) continue;
-    asio::steady_timer pause(executor, retry);
-    co_await pause.async_wait(asio::use_awaitable);
+    co_await pause_for(retry);
     retry = std::min(2 * retry, last_retry);
     find(domain_name).network_is_suspect = true;
   }
@@ -96,8 +94,7 @@ Task<> Server::State::watch_firewall() {
     if (host.firewall_watch().read()) {
       co_await mend_firewall();
       // Somebody who changes it without end gets no more than this of the machine.
-      asio::steady_timer pause(executor, between_replacements);
-      co_await pause.async_wait(asio::use_awaitable);
+      co_await pause_for(between_replacements);
     }
     co_await descriptor.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable);
   }
@@ -109,8 +106,7 @@ Task<> Server::State::mend_firewall() {
     auto mended = co_await detail::outcome_of(host.mend_firewall());
     if (!mended.error) break;
     if (retry == first_retry) emit("network.damaged", "", {{"problem", describe(mended.error)}});
-    asio::steady_timer pause(executor, retry);
-    co_await pause.async_wait(asio::use_awaitable);
+    co_await pause_for(retry);
     retry = std::min(2 * retry, last_retry);
   }
   count_mended("", "table inet wso");

@@ -70,6 +70,7 @@ Task<RunningDomain> start_steps(Host& host, DomainRecord& record, bool paused, R
   // Of a QEMU that is gone, if the end of a stop could not be recorded: after a crash it would be
   // looked for in the new one's place.
   record.qemu = {};
+  record.pressed_for = PowerButton::none;
   co_await host.write_record(record);
   rollback.add("record that it is stopped", [&] {
     record.state = RunState::stopped;

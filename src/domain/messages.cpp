@@ -50,7 +50,6 @@ std::optional<std::string> take_messages(const UniqueFd& pipe) {
 Task<> keep_messages(asio::thread_pool& worker, UniqueFd pipe, fs::path log_path) {
   const auto executor = co_await asio::this_coro::executor;
   asio::posix::stream_descriptor readable(executor, ::fcntl(pipe.get(), F_DUPFD_CLOEXEC, 0));
-  asio::steady_timer pause(executor);
   bool failed = false;
   while (true) {
     co_await readable.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable);
@@ -65,8 +64,7 @@ Task<> keep_messages(asio::thread_pool& worker, UniqueFd pipe, fs::path log_path
     if (moved.error && !failed) log::warn("{}", describe(moved.error));
     failed = moved.error != nullptr;
     if (!failed && !moved.get()) co_return;
-    pause.expires_after(read_pause);
-    co_await pause.async_wait(asio::use_awaitable);
+    co_await pause_for(read_pause);
   }
 }
 

@@ -9,6 +9,24 @@ namespace {
 constexpr int format_version = 2;
 constexpr std::int64_t int_max = std::numeric_limits<int>::max();
 
+std::string_view name(PowerButton pressed_for) {
+  switch (pressed_for) {
+    case PowerButton::none:
+      break;
+    case PowerButton::stop:
+      return "stop";
+    case PowerButton::reboot:
+      return "reboot";
+  }
+  return "none";
+}
+
+std::optional<PowerButton> parse_power_button(std::string_view word) {
+  for (const auto known : {PowerButton::none, PowerButton::stop, PowerButton::reboot})
+    if (name(known) == word) return known;
+  return std::nullopt;
+}
+
 Json to_json(const FileIdentity& file) { return {{"device", file.device}, {"inode", file.inode}}; }
 
 FileIdentity parse_identity(const Json& record, std::string_view key) {
@@ -113,6 +131,7 @@ Json to_json(const DomainRecord& record) {
           {"n_restarts", record.n_restarts},
           {"restart_pending", record.restart_pending},
           {"recreate_pending", record.recreate_pending},
+          {"pressed_for", name(record.pressed_for)},
           {"pid", record.qemu.pid},
           {"start_time", record.qemu.start_time},
           {"started_at", record.started_at}};
@@ -137,6 +156,8 @@ DomainRecord parse_record(const Json& json) {
       static_cast<int>(optional_integer(json, "n_restarts", 0, int_max).value_or(0));
   record.restart_pending = optional_bool(json, "restart_pending", false);
   record.recreate_pending = optional_bool(json, "recreate_pending", false);
+  record.pressed_for =
+      optional_word(json, "pressed_for", parse_power_button).value_or(PowerButton::none);
   constexpr int pid_max = 1 << 22;  // PID_MAX_LIMIT of the kernel
   record.qemu.pid = static_cast<pid_t>(integer_field(json, "pid", 0, pid_max));
   record.qemu.start_time = static_cast<std::uint64_t>(integer_field(json, "start_time"));

@@ -1,5 +1,6 @@
 // What a Server holds. Used by server.cpp (launch, destroy), verbs.cpp, supervise.cpp (a domain
-// while its QEMU runs), reconcile.cpp (start) and server_status.cpp (all that only looks).
+// while its QEMU runs), server_health.cpp, healing.cpp (its network), restart.cpp, reconcile.cpp
+// (start), server_status.cpp and server_streams.cpp (all that only looks).
 #pragma once
 
 #include <functional>
@@ -37,7 +38,6 @@ struct Server::State {
     std::uint64_t n_oom_kills = 0;  // of the whole host, when this began
     bool network_is_suspect = false;
     bool mending = false;
-    bool rebooting = false;  // to be started anew when it has powered off
     // Of a verb that leaves the state as it is while it is at work: see claim().
     std::weak_ptr<const domain::Verb> claimed;
     Clock::time_point last_guest_event;
@@ -48,6 +48,11 @@ struct Server::State {
     std::shared_ptr<asio::steady_timer> pause;
 
     [[nodiscard]] bool has_qemu() const { return domain::has_qemu(record.state); }
+    // From the press of its power button until it has come up anew or the verb has given up.
+    [[nodiscard]] bool rebooting() const {
+      const auto verb = claimed.lock();
+      return verb && *verb == domain::Verb::reboot;
+    }
   };
 
   // Throws Errc::not_found.
@@ -77,7 +82,9 @@ struct Server::State {
   [[nodiscard]] std::shared_ptr<const domain::Verb> claim(const std::string& domain_name,
                                                           domain::Verb verb);
   Task<> bring_up(std::string domain_name, bool paused);
-  Task<> press_power_button(std::string domain_name, milliseconds limit);
+  // What it is pressed for has been recorded.
+  Task<> press_power_button(std::string domain_name, domain::PowerButton pressed_for,
+                            milliseconds limit);
   Task<> power_down(std::string domain_name, bool force, milliseconds limit);
   Task<bool> may_live(domain::DomainRecord record);
   Task<> halt(std::string domain_name, domain::DomainRecord record);
@@ -105,17 +112,23 @@ struct Server::State {
   Task<> learn_state(std::string domain_name, std::shared_ptr<qmp::Client> monitor,
                      milliseconds limit);
   Task<> wait_for_answer(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
-  Task<> start_anew(std::string domain_name, std::shared_ptr<qmp::Client> monitor);
-  static bool expects_answers(const Domain& domain);
-  Task<> check_health(std::string domain_name);
-  bool begin_healing(const std::string& domain_name);
-  Task<> heal(std::string domain_name, domain::DomainRecord record);
+  Task<> start_anew(std::string domain_name, std::shared_ptr<qmp::Client> monitor,
+                    std::shared_ptr<const domain::Verb> claim);
   static bool floods(Domain& domain);
   void follow(const std::string& domain_name, const qmp::Event& event);
+  void forget_power_button(Domain& domain);
+  // By itself, or as its power button told it to.
+  void powered_off(const std::string& domain_name);
   void guest_off(const std::string& domain_name, const std::string& reason, bool failed);
   void set_responsive(const std::string& domain_name, bool responsive, const std::string& why = "");
   // The QEMU of a domain has ended by itself, or only waits to be ended.
   Task<> end_run(std::string domain_name, domain::DomainRecord record, bool failed);
+
+  // server_health.cpp
+  static bool expects_answers(const Domain& domain);
+  Task<> check_health(std::string domain_name);
+  bool begin_healing(const std::string& domain_name);
+  Task<> heal(std::string domain_name, domain::DomainRecord record);
 
   // healing.cpp
   void watch_networks();

@@ -50,15 +50,13 @@ Task<> probe(net::Ipv4Address address, DomainCheck& check) {
 }
 
 Task<> probe_until_answered(net::Ipv4Address address, ProbeKind kind) {
-  asio::steady_timer pause(co_await asio::this_coro::executor);
   while (true) {
     auto attempt = kind == ProbeKind::ping ? domain::answers_ping(address, wait_probe_limit)
                                            : domain::answers_ssh(address, wait_probe_limit);
     const bool answered = co_await std::move(attempt);
     if (answered) co_return;
     // A guest that refuses at once is up, and its server will be soon.
-    pause.expires_after(wait_pause);
-    co_await pause.async_wait(asio::use_awaitable);
+    co_await pause_for(wait_pause);
   }
 }
 

@@ -1,5 +1,5 @@
-// A domain while its QEMU runs: who watches the process, holds the monitor, follows what QEMU tells
-// and probes the guest; and what is done when it ends by itself.
+// A domain while its QEMU runs: who watches the process, holds the monitor and follows what QEMU
+// tells; and what is done when it ends by itself.
 #include <algorithm>
 #include <array>
 #include <csignal>
@@ -7,7 +7,6 @@
 #include <wso/base/error.hpp>
 #include <wso/base/log.hpp>
 #include <wso/domain/messages.hpp>
-#include <wso/domain/probe.hpp>
 
 #include "server_state.hpp"
 
@@ -33,15 +32,6 @@ constexpr std::array<std::string_view, 7> notable_events{
 Task<> join(std::shared_ptr<TaskGroup> run) {
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   co_await run->join();
-}
-
-Task<> pause_for(milliseconds time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::use_awaitable);
-}
-
-milliseconds since(Clock::time_point start) {
-  return std::chrono::duration_cast<milliseconds>(Clock::now() - start);
 }
 
 }  // namespace
@@ -98,7 +88,6 @@ void Server::State::release(Domain& domain) {
   if (domain.console) domain.console->close();
   domain.console.reset();
   domain.monitor.reset();  // whoever attends it lets go, too, and ends the connection
-  domain.rebooting = false;
   domain.health = domain::Health(domain.record.plan.spec.health);
   if (!domain.run) return;
   domain.run->cancel();
@@ -200,11 +189,13 @@ Task<> Server::State::learn_state(std::string domain_name, std::shared_ptr<qmp::
   const std::string status = text_field(answer, "status");
   Domain& domain = find(domain_name);
   // A reboot powers it off on its way, and of a QEMU that somebody ends its watch tells.
-  if (domain.rebooting || domain.ended_by_others) co_return;
+  if (domain.rebooting() || domain.ended_by_others) co_return;
   // Events tell of changes; this is for what they told nobody.
-  if (status == "shutdown") guest_off(domain_name, "the guest has powered off", false);
+  const bool half_rebooted = status == "prelaunch" && domain.record.state == RunState::running &&
+                             domain.record.pressed_for == domain::PowerButton::reboot;
+  if (status == "shutdown" || half_rebooted) powered_off(domain_name);
   if (status == "guest-panicked") guest_off(domain_name, "the guest has panicked", true);
-  if (!domain.has_qemu()) co_return;
+  if (!domain.has_qemu() || domain.rebooting()) co_return;
   const bool runs = optional_bool(answer, "running", false);
   const RunState state = runs ? RunState::running : RunState::paused;
   if (domain.record.state != state) learn(domain, state);
@@ -237,7 +228,7 @@ void Server::State::set_responsive(const std::string& domain_name, bool responsi
 void Server::State::follow(const std::string& domain_name, const qmp::Event& event) {
   Domain* domain = find_if_there(domain_name);
   if (domain == nullptr || !domain->run) return;
-  const bool idle = domain->has_qemu() && !domain->rebooting;
+  const bool idle = domain->has_qemu() && !domain->rebooting();
   const auto becomes = [&](RunState from, RunState to, std::string what) {
     if (!idle || domain->record.state != from) return;
     learn(*domain, to);
@@ -247,13 +238,12 @@ void Server::State::follow(const std::string& domain_name, const qmp::Event& eve
     becomes(RunState::running, RunState::paused, "domain.paused");
   } else if (event.name == "RESUME") {
     becomes(RunState::paused, RunState::running, "domain.resumed");
-  } else if (event.name == "RESET" && !floods(*domain)) {
-    emit("domain.reset", domain_name, {{"by_guest", optional_bool(event.data, "guest", false)}});
+  } else if (event.name == "RESET") {
+    forget_power_button(*domain);
+    if (!floods(*domain))
+      emit("domain.reset", domain_name, {{"by_guest", optional_bool(event.data, "guest", false)}});
   } else if (event.name == "SHUTDOWN" && optional_bool(event.data, "guest", false)) {
-    if (domain->rebooting)
-      spawn_for_run(*domain, "reboot " + domain_name, start_anew(domain_name, domain->monitor));
-    else
-      guest_off(domain_name, "the guest has powered off", false);
+    powered_off(domain_name);
   } else if (event.name == "SHUTDOWN") {
     domain->ended_by_others = true;
   } else if (event.name == "GUEST_PANICKED") {
@@ -264,8 +254,30 @@ void Server::State::follow(const std::string& domain_name, const qmp::Event& eve
     emit("qemu." + event.name, domain_name, event.data);
 }
 
-// The second half of a reboot: the guest has powered off, and is to come up again.
-Task<> Server::State::start_anew(std::string domain_name, std::shared_ptr<qmp::Client> monitor) {
+// A guest that has begun anew has not heeded it.
+void Server::State::forget_power_button(Domain& domain) {
+  if (domain.record.pressed_for == domain::PowerButton::none || domain.rebooting()) return;
+  domain.record.pressed_for = domain::PowerButton::none;
+  const std::string& domain_name = domain.record.plan.spec.domain_name;
+  spawn_for_run(domain, "record the state of " + domain_name, record_as_is(domain_name));
+}
+
+void Server::State::powered_off(const std::string& domain_name) {
+  Domain& domain = find(domain_name);
+  if (!domain.has_qemu() || domain.record.pressed_for != domain::PowerButton::reboot) {
+    guest_off(domain_name, "the guest has powered off", false);
+    return;
+  }
+  auto claim =
+      domain.rebooting() ? domain.claimed.lock() : this->claim(domain_name, domain::Verb::reboot);
+  spawn_for_run(domain, "reboot " + domain_name,
+                start_anew(domain_name, domain.monitor, std::move(claim)));
+}
+
+// The second half of a reboot: the guest has powered off, and is to come up again, whoever still
+// waits for it.
+Task<> Server::State::start_anew(std::string domain_name, std::shared_ptr<qmp::Client> monitor,
+                                 std::shared_ptr<const domain::Verb> claim) {
   Json none = Json::object();
   Json nothing = Json::object();
   auto reset = monitor->execute("system_reset", std::move(none), qmp::query_limit);
@@ -274,10 +286,18 @@ Task<> Server::State::start_anew(std::string domain_name, std::shared_ptr<qmp::C
     auto resume = monitor->execute("cont", std::move(nothing), qmp::query_limit);
     outcome = co_await detail::outcome_of(std::move(resume));
   }
+  if (outcome.error && as_error(outcome.error).code() == Errc::cancelled)
+    std::rethrow_exception(outcome.error);
   Domain& domain = find(domain_name);
-  domain.rebooting = false;
+  domain.record.pressed_for = domain::PowerButton::none;
   domain.changed->notify();
-  if (outcome.error) guest_off(domain_name, describe(outcome.error), true);
+  claim.reset();
+  if (outcome.error) {
+    guest_off(domain_name, describe(outcome.error), true);
+    co_return;
+  }
+  emit("domain.rebooted", domain_name);
+  co_await record_as_is(domain_name);
 }
 
 void Server::State::guest_off(const std::string& domain_name, const std::string& reason,
@@ -297,74 +317,17 @@ void Server::State::guest_off(const std::string& domain_name, const std::string&
 Task<> Server::State::end_run(std::string domain_name, domain::DomainRecord record, bool failed) {
   Domain& domain = find(domain_name);
   const RestartPolicy policy = record.plan.spec.restart;
-  plan_restart(record,
-               policy == RestartPolicy::always || (policy == RestartPolicy::on_failure && failed),
-               since(domain.running_since));
+  // One that was told to stop is not wanted back, even if it has taken longer than its user waited.
+  const bool by_itself = failed || record.pressed_for != domain::PowerButton::stop;
+  const bool wanted =
+      policy == RestartPolicy::always || (policy == RestartPolicy::on_failure && failed);
+  plan_restart(record, wanted && by_itself, since(domain.running_since));
   domain.record.reason = record.reason;
   auto halted = co_await detail::outcome_of(halt(domain_name, record));
   if (halted.error) log::error("{}: {}", domain_name, describe(halted.error));
   // A QEMU that does not die: when it has, who watches it comes here again.
   if (find(domain_name).has_qemu()) co_return;
   emit("domain.stopped", domain_name, {{"reason", record.reason}, {"failed", failed}});
-  schedule_restart(domain_name);
-}
-
-bool Server::State::expects_answers(const Domain& domain) {
-  return domain.record.state == RunState::running && !domain.rebooting;
-}
-
-Task<> Server::State::check_health(std::string domain_name) {
-  const HealthCheck check = find(domain_name).record.plan.spec.health;
-  const net::Ipv4Address address = find(domain_name).record.plan.address;
-  co_await pause_for(milliseconds(check.initial_delay_ms));
-  while (true) {
-    // A guest that is paused or reboots cannot answer, and is not ill.
-    if (expects_answers(find(domain_name))) {
-      const milliseconds limit(check.timeout_ms);
-      auto probing = check.probe == HealthProbe::ping
-                         ? domain::answers_ping(address, limit)
-                         : domain::accepts_tcp(address, check.port, limit);
-      const bool success = co_await std::move(probing);
-      Domain& domain = find(domain_name);
-      if (expects_answers(domain) && domain.health.observe(success)) {
-        const HealthState state = domain.health.state();
-        domain.changed->notify();
-        emit("domain.health", domain_name, {{"healthcheck_state", name(state)}});
-        if (state == HealthState::unhealthy && begin_healing(domain_name)) co_return;
-      }
-    }
-    co_await pause_for(milliseconds(check.interval_ms));
-  }
-}
-
-bool Server::State::begin_healing(const std::string& domain_name) {
-  Domain& domain = find(domain_name);
-  domain::DomainRecord record = domain.record;
-  const UnhealthyAction action = record.plan.spec.health.on_unhealthy;
-  if (action == UnhealthyAction::none) return false;
-  record.reason = "unhealthy";
-  plan_restart(record, true, since(domain.running_since));
-  domain.record.reason = record.reason;
-  // Restarted too often: better ill than gone.
-  if (!record.restart_pending) return false;
-  record.recreate_pending = action == UnhealthyAction::recreate;
-  set_state(domain, RunState::stopping);
-  // Not in the run's own group, which ends with it.
-  tasks.spawn("heal " + domain_name, heal(domain_name, std::move(record)));
-  return true;
-}
-
-Task<> Server::State::heal(std::string domain_name, domain::DomainRecord record) {
-  const std::string reason = record.reason;
-  auto halted = co_await detail::outcome_of(halt(domain_name, std::move(record)));
-  if (halted.error) log::error("{}: {}", domain_name, describe(halted.error));
-  if (Domain& ill = find(domain_name); ill.has_qemu()) {
-    // It runs on, and is to be helped when it is found ill anew.
-    ill.health = domain::Health(ill.record.plan.spec.health);
-    spawn_for_run(ill, "check the health of " + domain_name, check_health(domain_name));
-    co_return;
-  }
-  emit("domain.stopped", domain_name, {{"reason", reason}, {"failed", true}});
   schedule_restart(domain_name);
 }
 

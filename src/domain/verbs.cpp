@@ -58,10 +58,12 @@ Task<VerbResult> Server::start_domain(std::string domain_name, bool paused) {
   co_return VerbResult{state.shown(state.find(domain_name)), allowed.has_value()};
 }
 
-Task<> Server::State::press_power_button(std::string domain_name, milliseconds limit) {
+Task<> Server::State::press_power_button(std::string domain_name, domain::PowerButton pressed_for,
+                                         milliseconds limit) {
   const auto monitor = find(domain_name).monitor;
   if (!monitor || !find(domain_name).responsive)
     throw Error(Errc::process, "QEMU does not answer: stop it by force");
+  find(domain_name).record.pressed_for = pressed_for;
   Json no_arguments = Json::object();
   co_await monitor->execute("system_powerdown", std::move(no_arguments),
                             std::min(limit, qmp::command_limit));
@@ -81,7 +83,8 @@ Task<> Server::State::power_down(std::string domain_name, bool force, millisecon
   if (limit.count() > 0) {
     const auto off = [](const Domain& domain) { return domain.guest_is_off; };
     const auto deadline = Clock::now() + limit;
-    auto pressed = co_await detail::outcome_of(press_power_button(domain_name, limit));
+    auto pressing = press_power_button(domain_name, domain::PowerButton::stop, limit);
+    auto pressed = co_await detail::outcome_of(std::move(pressing));
     const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
     if (!pressed.error && left.count() > 0) {
       auto waiting = with_deadline("power-off", left, wait_until(domain_name, off));
@@ -137,6 +140,7 @@ Task<> Server::State::stop(std::string domain_name, bool force, milliseconds lim
   domain::DomainRecord stopping = find(domain_name).record;
   stopping.reason = std::move(reason);
   stopping.restart_pending = false;
+  stopping.pressed_for = domain::PowerButton::stop;
   // A guest that is paused does not see its power button.
   if (before.state == RunState::paused) limit = milliseconds(0);
   const auto ask_guest = [this, &domain_name, &before, &stopping, force,
@@ -185,20 +189,30 @@ Task<VerbResult> Server::reboot_domain(std::string domain_name, milliseconds lim
   State& state = *state_;
   state.expect(domain_name, Verb::reboot);
   const auto claim = state.claim(domain_name, Verb::reboot);
-  state.find(domain_name).rebooting = true;
-  const auto anew = [](const State::Domain& rebooting) { return !rebooting.rebooting; };
-  const auto ask_guest = [&state, &domain_name, limit, &anew]() -> Task<> {
-    co_await state.press_power_button(domain_name, limit);
-    co_await state.wait_until(domain_name, anew);
+  const auto deadline = Clock::now() + limit;
+  const auto press = [&state, &domain_name, limit](Rollback& rollback) -> Task<> {
+    domain::DomainRecord record = state.find(domain_name).record;
+    record.pressed_for = domain::PowerButton::reboot;
+    co_await state.host.write_record(record);
+    rollback.add("record what it was pressed for", [&] { return state.record_as_is(domain_name); });
+    co_await state.press_power_button(domain_name, record.pressed_for, limit);
   };
-  auto asking = with_deadline("reboot " + domain_name, limit, ask_guest());
-  auto asked = co_await detail::outcome_of(std::move(asking));
-  if (State::Domain* found = state.find_if_there(domain_name)) found->rebooting = false;
-  asked.get();
+  co_await with_rollback<void>("reboot " + domain_name, press);
+  const auto anew = [](const State::Domain& domain) {
+    return domain.record.pressed_for == domain::PowerButton::none || !domain.has_qemu();
+  };
+  const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+  auto waiting = with_deadline("power-off", left, state.wait_until(domain_name, anew));
+  auto waited = co_await detail::outcome_of(std::move(waiting));
+  if (waited.error && as_error(waited.error).code() == Errc::timeout)
+    throw Error(Errc::timeout,
+                "{} has not powered off and come up again within {} ms: it may ignore the power "
+                "button, or comes up when it does power off; try reset",
+                domain_name, limit.count());
+  waited.get();
   if (!state.find(domain_name).has_qemu())
     throw Error(Errc::process, "{} has ended instead: {}", domain_name,
                 state.find(domain_name).record.reason);
-  state.emit("domain.rebooted", domain_name);
   co_return VerbResult{state.shown(state.find(domain_name)), true};
 }
 

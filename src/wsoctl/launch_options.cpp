@@ -119,6 +119,8 @@ void add_launch(CLI::App& app, CommandLine& line) {
              "Seconds to wait at most (120 unless given)")
       ->needs(wait);
   launch_app->callback([&line, options] {
+    if (options->wait_for == "healthy" && !options->health)
+      throw CLI::RequiresError("--wait=healthy", "--health");
     line.command = [options](Session& session) { return launch(session, *options); };
   });
 }

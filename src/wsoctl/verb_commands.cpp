@@ -51,8 +51,10 @@ bool ask_together(const Session& session, const VerbRequest& request,
 
 std::string done_text(const VerbRequest& request, const Json& answer) {
   const DomainState state = api::parse_domain_state(answer);
-  if (!optional_bool(answer, "changed", true))
-    return fmt::format("{} is {} already", state.domain_name, name(state.state));
+  const bool changed = optional_bool(answer, "changed", true);
+  if (!changed && state.state == RunState::unresponsive)
+    return fmt::format("nothing to do for {}, whose QEMU does not answer", state.domain_name);
+  if (!changed) return fmt::format("{} is {} already", state.domain_name, name(state.state));
   std::string text = fmt::format("{} {}", request.done, state.domain_name);
   if (optional_bool(request.params, "keep_disk", false))
     text += fmt::format("; its disk is kept: {}", state.disk_path);

@@ -87,15 +87,13 @@ bool Control::may_connect(int socket) const {
 }
 
 Task<> Control::serve() {
-  asio::steady_timer pause(acceptor_.get_executor());
   while (true) {
     auto accepted = co_await detail::outcome_of(acceptor_.async_accept(asio::use_awaitable));
     if (accepted.error) {
       if (as_error(accepted.error).code() == Errc::cancelled) co_return;
       // Out of descriptors, most likely: those who wait can wait until some are closed.
       log::error("accept a client: {}", describe(accepted.error));
-      pause.expires_after(accept_pause);
-      co_await pause.async_wait(asio::use_awaitable);
+      co_await pause_for(accept_pause);
       continue;
     }
     auto session = std::make_shared<Session>(accepted.get(), connections_);

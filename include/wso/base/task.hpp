@@ -131,6 +131,9 @@ Task<std::invoke_result_t<F&>> offload(asio::thread_pool& worker, F function) {
   co_return outcome.get();
 }
 
+Task<> pause_for(milliseconds time);
+milliseconds since(Clock::time_point start);
+
 // Waits for the task, at most for `limit`; past that the task is cancelled and Errc::timeout is
 // thrown as "what: no answer within 500 ms". A task that is done all the same, because it ended in
 // the same moment or cannot be cancelled half way, has not failed: what it made has an owner then.

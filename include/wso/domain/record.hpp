@@ -13,6 +13,10 @@
 
 namespace wso::domain {
 
+// For what a guest's power button was pressed: what it means when it powers off, be it after the
+// verb's time, or with another daemon.
+enum class PowerButton { none, stop, reboot };
+
 struct DomainRecord {
   DomainPlan plan;
   RunState state = RunState::launching;
@@ -24,7 +28,8 @@ struct DomainRecord {
   int n_restarts = 0;             // in a row, without the user's doing
   bool restart_pending = false;   // stopped, and to be started again after a pause
   bool recreate_pending = false;  // to be given a new disk before that
-  proc::ProcessIdentity qemu;     // pid 0: none, or not known yet
+  PowerButton pressed_for = PowerButton::none;
+  proc::ProcessIdentity qemu;  // pid 0: none, or not known yet
   std::int64_t started_at = 0;
 
   bool operator==(const DomainRecord&) const = default;

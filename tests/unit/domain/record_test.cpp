@@ -26,6 +26,7 @@ DomainRecord sample_record() {
   record.n_restarts = 3;
   record.restart_pending = true;
   record.recreate_pending = true;
+  record.pressed_for = PowerButton::reboot;
   record.qemu = {4321, 99887766};
   record.started_at = 1'795'000'000;
   return record;
@@ -39,8 +40,8 @@ TEST(RecordTest, SurvivesTheWayToDiskAndBack) {
 TEST(RecordTest, AnyFieldThatIsMissingOrOfAnotherKindIsAnError) {
   // Absent in a record of version 1, or with a default since then.
   const std::set<std::string> optional = {
-      "keep_disk", "paused",  "autostart",  "restart",         "restart_limit",   "health",
-      "subnet",    "gateway", "n_restarts", "restart_pending", "recreate_pending"};
+      "keep_disk", "paused",  "autostart",  "restart",         "restart_limit",    "health",
+      "subnet",    "gateway", "n_restarts", "restart_pending", "recreate_pending", "pressed_for"};
   const Json good = to_json(sample_record());
   for (const auto& item : good.items()) {
     if (optional.contains(item.key())) continue;

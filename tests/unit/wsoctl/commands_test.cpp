@@ -230,6 +230,11 @@ TEST(Verbs, SayThatThereWasNothingToDo) {
   const Outcome outcome = run(server, {"resume", "web"});
   EXPECT_EQ(outcome.output, "web is running already\n");
   EXPECT_EQ(outcome.status, 0);
+  DomainState hung = domain("web");
+  hung.state = RunState::unresponsive;
+  ScriptedServer hung_server(always(api::to_json(VerbResult{hung, false})));
+  EXPECT_EQ(run(hung_server, {"resume", "web"}).output,
+            "nothing to do for web, whose QEMU does not answer\n");
 }
 
 TEST(Verbs, RefuseTimesThatAreNone) {
@@ -267,6 +272,9 @@ TEST(Launch, RefusesHalfAHealthCheck) {
     EXPECT_EQ(run(server, arguments).status, 2) << arguments[2] << " " << arguments[3];
   }
   EXPECT_EQ(run(server, {"launch", "web", "--health=ping", "--on-unhealthy=explode"}).status, 2);
+  const Outcome unhealthy = run(server, {"launch", "web", "--wait=healthy"});
+  EXPECT_EQ(unhealthy.status, 2);
+  EXPECT_EQ(unhealthy.errors, "wsoctl: --wait=healthy requires --health; see wsoctl --help\n");
   EXPECT_TRUE(server.requests().empty());
 }
 
