@@ -83,13 +83,15 @@ void Server::State::add_records(std::vector<domain::DomainRecord> records) {
       const domain::DomainPlan& other = entry.second.record.plan;
       return other.domain_id == plan.domain_id || other.address == plan.address;
     });
-    if (rival == domains.end())
+    if (rival == domains.end()) {
       add(std::move(record));
-    else
+    } else {
+      reserved.push_back({plan.bridge_name(), plan.address});
       leave_alone(plan.spec.domain_name,
                   fmt::format("its id {} or its address {} is that of {}: destroy that, and "
                               "restart wsod",
                               plan.domain_id, net::to_string(plan.address), rival->first));
+    }
   }
 }
 

@@ -288,16 +288,21 @@ Task<> Server::State::start_anew(std::string domain_name, std::shared_ptr<qmp::C
   }
   if (outcome.error && as_error(outcome.error).code() == Errc::cancelled)
     std::rethrow_exception(outcome.error);
+  if (!outcome.error) {
+    // Before anybody is told: or else the next power-off would be taken for this one.
+    domain::DomainRecord record = find(domain_name).record;
+    record.pressed_for = domain::PowerButton::none;
+    auto recorded = co_await detail::outcome_of(host.write_record(record));
+    if (recorded.error) log::error("{}", describe(recorded.error));
+  }
   Domain& domain = find(domain_name);
   domain.record.pressed_for = domain::PowerButton::none;
   domain.changed->notify();
   claim.reset();
-  if (outcome.error) {
+  if (outcome.error)
     guest_off(domain_name, describe(outcome.error), true);
-    co_return;
-  }
-  emit("domain.rebooted", domain_name);
-  co_await record_as_is(domain_name);
+  else
+    emit("domain.rebooted", domain_name);
 }
 
 void Server::State::guest_off(const std::string& domain_name, const std::string& reason,

@@ -236,11 +236,13 @@ def test_of_two_records_of_one_network_the_one_that_is_in_use_is_read(lab, daemo
     daemon.stop()
     twin = daemon.workdir / "domains/twin.json"
     twin.write_text((daemon.workdir / "domains/web.json").read_text())
-    rewrite(twin, domain_name="twin", domain_id="twin", state="stopped", pid=0)
+    rewrite(twin, domain_name="twin", domain_id="other", state="stopped", pid=0)
     again = lab.start_daemon()
     assert again.call("domain.list")["domains"] == [state]
-    assert "the record of twin is left alone: its id twin or its address 192.168.100.91 is that of web" in again.log
+    assert "the record of twin is left alone: its id other or its address 192.168.100.91 is that of web" in again.log
     assert twin.exists()
+    assert again.launch_paused("other")["domain_id"] != "other"
+    again.call("domain.destroy", domain_name="other")
     again.call("domain.destroy", domain_name="web")
     again.stop()
     assert lab.start_daemon().state_of("twin")["state"] == "stopped"
